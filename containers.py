@@ -1,0 +1,48 @@
+"""The whole object graph, on one page.
+
+The graph is synchronous: nothing depends on `pool`, which only opens and closes what `database` is. So every other
+provider gives its object at once, in a request, a job, a script or a test.
+"""
+
+from dependency_injector import containers, providers
+
+from service.database import Database, ScopedConnection
+from service.diagnostics.countdown import Countdown
+from service.health.service import HealthService
+from service.injection import WiredContainer
+from service.items.repository import ItemRepository
+from service.items.service import ItemService
+from service.passwords import PasswordHasher
+from service.settings import Settings
+from service.startup import open_database
+from service.users.repository import UserRepository
+from service.users.service import UserService
+
+
+class Container(containers.DeclarativeContainer):
+    """What the service is made of. Routers are wired by `create_app`; other modules that use `@inject` are named here."""
+
+    instance_type = WiredContainer
+    wiring_config = containers.WiringConfiguration(modules=[])
+
+    settings = providers.Singleton(Settings)
+
+    database = providers.Singleton(Database, settings.provided.database)
+    pool = providers.Resource(open_database, database, settings)
+    connection = providers.Singleton(ScopedConnection, database)
+
+    passwords = providers.Singleton(
+        PasswordHasher,
+        memory_kib=settings.provided.passwords.memory_kib,
+        time_cost=settings.provided.passwords.time_cost,
+        threads=settings.provided.passwords.threads,
+    )
+
+    user_repository = providers.Factory(UserRepository, connection)
+    user_service = providers.Factory(UserService, user_repository, passwords)
+
+    item_repository = providers.Factory(ItemRepository, connection)
+    item_service = providers.Factory(ItemService, item_repository)
+
+    health_service = providers.Factory(HealthService, database, connection)
+    slow_countdown = providers.Singleton(Countdown, settings.provided.diagnostics.slow_seconds)

@@ -1,0 +1,1 @@
+"""The service: users and items on one declarative container."""

@@ -1,0 +1,5 @@
+"""`python -m service` is `poolkeeper`."""
+
+from service.cli import main
+
+main()

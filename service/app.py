@@ -1,0 +1,84 @@
+"""The application: routers, middleware, errors and lifetime around a container."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from dependency_injector.containers import DynamicContainer
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+from starlette.responses import RedirectResponse
+
+from service.diagnostics.router import router as diagnostics_router
+from service.health.router import router as health_router
+from service.items.router import router as items_router
+from service.middleware import ReadableStart, ScopeMiddleware
+from service.problems import Problem, install_problems
+from service.settings import Settings
+from service.users.router import router as users_router
+
+ROUTERS: tuple[APIRouter, ...] = (users_router, items_router, health_router)
+DIAGNOSTICS: tuple[APIRouter, ...] = (diagnostics_router,)
+
+TAGS = [
+    {"name": "users", "description": "Who owns items"},
+    {"name": "items", "description": "What users own"},
+    {"name": "health", "description": "For whoever supervises the service"},
+]
+
+
+def create_app(container: DynamicContainer) -> FastAPI:
+    """The application that serves a container. Its resources are opened at the server's start and closed at its end.
+
+    Raises `ConfigurationError` for settings that are not valid, and `NotWired` for an injected name without a provider.
+    """
+    settings: Settings = container.settings()
+    routers = ROUTERS + (DIAGNOSTICS if settings.diagnostics.enabled else ())
+    container.wire(modules=sorted({route.endpoint.__module__ for router in routers for route in router.routes}))  # type: ignore[attr-defined]
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await container.init_resources()
+        try:
+            yield
+        finally:
+            await container.shutdown_resources()
+
+    app = FastAPI(
+        title="Poolkeeper",
+        summary="Users and items, on scoped connections",
+        version="0.1.0",
+        openapi_tags=TAGS,
+        lifespan=lifespan,
+        generate_unique_id_function=_operation_id,
+        max_body_size=settings.http.max_body_bytes,
+    )
+    for router in routers:
+        app.include_router(router)
+    install_problems(app, settings.http.max_body_bytes)
+    _document_problems(app)
+    app.add_middleware(ScopeMiddleware, database=container.database())
+    app.add_middleware(ReadableStart)
+    app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _document_problems(app: FastAPI) -> None:
+    """Put the schema of problems into OpenAPI, in the place of FastAPI's own validation error."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        schemas = document["components"]["schemas"]
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(problem.pop("$defs"))
+        schemas["Problem"] = problem
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

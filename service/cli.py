@@ -1,0 +1,121 @@
+"""`poolkeeper`: serve, migrate, and look at configuration and graph."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
+
+import typer
+
+from containers import Container
+from service import graph as graphs
+from service.configuration import EXIT_STATUS, ConfigurationError
+from service.database import DatabaseError, EmbeddedServerError
+from service.migrations import HEAD, MigrationError
+from service.settings import Settings, shown
+from service.startup import Target, target
+
+T = TypeVar("T")
+
+app = typer.Typer(name="poolkeeper", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+migrations = typer.Typer(invoke_without_command=True, help="Bring the database schema to a revision.")
+app.add_typer(migrations, name="migrate")
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at.", min=0, max=65535)] = 8000,
+    workers: Annotated[int, typer.Option(help="Processes that serve.", min=1)] = 1,
+    reload: Annotated[bool, typer.Option(help="Start again when a file changes.")] = False,
+) -> None:
+    """Serve over HTTP until Ctrl-C."""
+    import uvicorn
+
+    Settings()  # a mistake ends it here, before any worker starts
+    _check_free(host, port)
+    typer.echo(f"Documentation: http://{host}:{port}/docs")
+    uvicorn.run("service.main:app", host=host, port=port, workers=workers, reload=reload, timeout_graceful_shutdown=20)
+
+
+@migrations.callback()
+def migrate(
+    context: typer.Context,
+    to: Annotated[str, typer.Option(help="Revision to go to, up or down; `head`, or `base` for an empty database.")] = "head",
+    sql: Annotated[bool, typer.Option(help="Print the SQL instead of running it.")] = False,
+) -> None:
+    """Bring the database schema to a revision."""
+    if context.invoked_subcommand is not None:
+        return
+    from service.migrations import runner
+
+    if sql:
+        typer.echo(runner.sql(to))
+        return
+
+    async def run(postgres: Target) -> tuple[str | None, str | None]:
+        before = await runner.current(postgres.connect)
+        await runner.migrate(postgres.connect, to)
+        return before, await runner.current(postgres.connect)
+
+    before, after = _with_database(run)
+    typer.echo(f"at {after or 'base'} already" if before == after else f"from {before or 'base'} to {after or 'base'}")
+
+
+@migrations.command()
+def status() -> None:
+    """Say which revision the schema has. Exit status 1 when it is behind the code."""
+    from service.migrations import runner
+
+    revision = _with_database(lambda postgres: runner.current(postgres.connect))
+    typer.echo(f"schema: {revision or 'base'}, code: {HEAD}")
+    if (revision or "") < HEAD:
+        raise typer.Exit(1)
+
+
+@app.command()
+def config() -> None:
+    """Print the configuration in force, and where each value came from. Secrets are masked."""
+    settings = Settings()
+    for key, value in shown(settings):
+        typer.echo(f"{key} = {value}    # {settings.origin(key)}")
+
+
+@app.command()
+def graph() -> None:
+    """Print the container's graph as a Mermaid flowchart."""
+    typer.echo(graphs.mermaid(Container()))
+
+
+def _with_database(work: Callable[[Target], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with target(Settings()) as postgres:
+            return await work(postgres)
+
+    return asyncio.run(run())
+
+
+def _check_free(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            typer.echo(
+                f"Cannot listen at {host}:{port}: {error.strerror}. Stop what uses it, or choose another: --port {port + 1}",
+                err=True,
+            )
+            raise typer.Exit(1) from error
+
+
+def main() -> None:
+    """The command. A mistake in the configuration ends it with status 78, any other known failure with 1."""
+    try:
+        app()
+    except ConfigurationError as error:
+        typer.echo(f"Configuration error: {error}", err=True)
+        sys.exit(EXIT_STATUS)
+    except (EmbeddedServerError, MigrationError, DatabaseError, OSError) as error:
+        typer.echo(str(error) or type(error).__name__, err=True)
+        sys.exit(1)

@@ -1,0 +1,225 @@
+"""Where settings come from, and how a mistake in them is said. `settings.py` says what they are."""
+
+import os
+import tomllib
+from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    TomlConfigSettingsSource,
+)
+
+ENV_PREFIX = "POOLKEEPER_"
+NESTED = "__"
+EXIT_STATUS = 78
+"""EX_CONFIG of sysexits.h: something was found in an unconfigured or misconfigured state."""
+
+_OF_THE_LOADER = {"ENV", "CONFIG_DIR", "SECRETS_DIR"}
+_KNOWN_ENVIRONMENTS = {"development", "test", "production"}
+
+
+class ConfigurationError(Exception):
+    """The configuration has a mistake. The message names each key and its source, and no secret."""
+
+
+class Origins:
+    """Which source gave each dotted key. The strongest is asked first, and so is the one that is remembered."""
+
+    def __init__(self) -> None:
+        self._labels: dict[str, str] = {}
+        self._files: dict[str, Path] = {}
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """While this is open, the sources that are read write down here what they gave."""
+        token = _recorder.set(self)
+        try:
+            yield
+        finally:
+            _recorder.reset(token)
+
+    def record(self, key: str, label: str, file: Path | None) -> None:
+        """Write down that a source gave this key, unless a stronger one did."""
+        if key not in self._labels:
+            self._labels[key] = label
+            if file is not None:
+                self._files[key] = file
+
+    def of(self, key: str) -> str:
+        """The source of a key, for people."""
+        if key == "environment":
+            return f"{ENV_PREFIX}ENV" if f"{ENV_PREFIX}ENV" in os.environ else "default"
+        return self._labels.get(key, "default")
+
+    def file(self, key: str) -> Path | None:
+        """The file in the secrets directory that gave this key, if one did."""
+        return self._files.get(key)
+
+
+_recorder: ContextVar[Origins | None] = ContextVar("poolkeeper_origins", default=None)
+
+
+class _Recorded(PydanticBaseSettingsSource):
+    """A source that writes down which keys it gave."""
+
+    def __init__(self, source: PydanticBaseSettingsSource) -> None:
+        super().__init__(source.settings_cls)
+        self._source = source
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """What the source itself answers."""
+        return self._source.get_field_value(field, field_name)
+
+    def __call__(self) -> dict[str, Any]:
+        values = self._source()
+        if (recorder := _recorder.get()) is not None:
+            for key in _dotted(values):
+                recorder.record(key, self.label(key), self.file(key))
+        return values
+
+    def label(self, key: str) -> str:
+        """How a person would name the source of this key."""
+        raise NotImplementedError
+
+    def file(self, key: str) -> Path | None:
+        """The secret's file, for a source of such."""
+        return None
+
+
+class _Arguments(_Recorded):
+    def label(self, key: str) -> str:
+        return "argument"
+
+
+class _Environment(_Recorded):
+    def label(self, key: str) -> str:
+        return f"environment variable {_variable(key)}"
+
+
+class _DatabaseUrl(_Recorded):
+    def __call__(self) -> dict[str, Any]:
+        url = os.environ.get("DATABASE_URL")
+        if not url:
+            return {}
+        if (recorder := _recorder.get()) is not None:
+            recorder.record("database.dsn", "environment variable DATABASE_URL", None)
+        return {"database": {"dsn": url}}
+
+
+class _Secrets(_Recorded):
+    def __init__(self, source: PydanticBaseSettingsSource, folder: Path) -> None:
+        super().__init__(source)
+        self._folder = folder
+
+    def file(self, key: str) -> Path | None:
+        name = key.replace(".", NESTED)
+        return next((file for file in self._folder.iterdir() if file.name.lower() == name), None)
+
+    def label(self, key: str) -> str:
+        return f"secret file {self.file(key)}"
+
+
+class _Toml(_Recorded):
+    def __init__(self, settings_cls: type[BaseSettings], file: Path) -> None:
+        self._file = file
+        try:
+            super().__init__(TomlConfigSettingsSource(settings_cls, file))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{file}: not valid TOML: {error}") from error
+        except OSError as error:
+            raise ConfigurationError(f"{file}: cannot be read: {error.strerror}") from error
+
+    def label(self, key: str) -> str:
+        return str(self._file)
+
+
+def environment_name() -> str:
+    """The environment's name from `POOLKEEPER_ENV`, `development` if unset."""
+    return os.environ.get(f"{ENV_PREFIX}ENV") or "development"
+
+
+def sources(settings_cls: type[BaseSettings], arguments: PydanticBaseSettingsSource) -> tuple[PydanticBaseSettingsSource, ...]:
+    """All sources, strongest first. Raises `ConfigurationError` for a file that is missing or cannot be read."""
+    secrets_dir = os.environ.get(f"{ENV_PREFIX}SECRETS_DIR")
+    return (
+        _Arguments(arguments),
+        _Environment(EnvSettingsSource(settings_cls)),
+        _DatabaseUrl(arguments),
+        *([_secrets(settings_cls, Path(secrets_dir))] if secrets_dir else []),
+        *(_Toml(settings_cls, file) for file in config_files()),
+    )
+
+
+def config_files() -> list[Path]:
+    """The TOML files of this environment, strongest first; none where there is no `config` folder at all."""
+    environment = environment_name()
+    named = os.environ.get(f"{ENV_PREFIX}CONFIG_DIR")
+    folder = Path(named or "config")
+    if not folder.is_dir():
+        if named:
+            raise ConfigurationError(f"{ENV_PREFIX}CONFIG_DIR: there is no folder {folder}")
+        if environment not in _KNOWN_ENVIRONMENTS:
+            raise ConfigurationError(f"{ENV_PREFIX}ENV: {environment!r} is none of {', '.join(sorted(_KNOWN_ENVIRONMENTS))}")
+        return []
+    files = [folder / f"{environment}.toml", folder / "base.toml"]
+    for file in files:
+        if not file.is_file():
+            raise ConfigurationError(f"{file}: the file is missing ({ENV_PREFIX}ENV is {environment!r})")
+    return files
+
+
+def read_secret(file: Path) -> str:
+    """A secret's text, as it is now. Raises `ConfigurationError` when the file is gone."""
+    try:
+        return file.read_text().strip()
+    except OSError as error:
+        raise ConfigurationError(f"{file}: the secret cannot be read: {error.strerror}") from error
+
+
+def refuse_unknown_variables(known: Container[str]) -> None:
+    """Raises `ConfigurationError` for a `POOLKEEPER_` variable that configures nothing; pydantic-settings passes over it."""
+    for name in os.environ:
+        if name.startswith(ENV_PREFIX):
+            first = name.removeprefix(ENV_PREFIX).split(NESTED)[0]
+            if first not in _OF_THE_LOADER and first.lower() not in known:
+                raise ConfigurationError(f"environment variable {name}: there is no setting {first.lower()!r}")
+
+
+def explain(error: ValidationError, origins: Origins) -> str:
+    """One line for each mistake: the key, its source, what is wrong. Never the value, which may be a secret."""
+    lines = []
+    for mistake in error.errors(include_input=False, include_url=False, include_context=False):
+        key = ".".join(str(part) for part in mistake["loc"])
+        unknown = mistake["type"] in {"extra_forbidden", "unexpected_keyword_argument"}
+        what = "there is no such setting" if unknown else mistake["msg"].removeprefix("Value error, ")
+        lines.append(f"{key} ({origins.of(key)}): {what}" if key else what)
+    return "\n".join(lines)
+
+
+def _secrets(settings_cls: type[BaseSettings], folder: Path) -> _Secrets:
+    if not folder.is_dir():
+        raise ConfigurationError(f"{ENV_PREFIX}SECRETS_DIR: there is no folder {folder}")
+    source = NestedSecretsSettingsSource(
+        settings_cls, secrets_dir=folder, secrets_dir_missing="error", secrets_prefix="", secrets_nested_delimiter=NESTED
+    )
+    return _Secrets(source, folder)
+
+
+def _variable(key: str) -> str:
+    return ENV_PREFIX + key.upper().replace(".", NESTED)
+
+
+def _dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        yield f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{prefix}{name}.")

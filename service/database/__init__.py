@@ -1,0 +1,48 @@
+"""Scoped connections on an asyncpg pool: usable under any asyncio program, and independent of the rest of the service."""
+
+from service.database.connection import ScopedConnection
+from service.database.cursor import Cursor
+from service.database.database import Database
+from service.database.embedded import EmbeddedServer, EmbeddedServerError
+from service.database.errors import (
+    CommitOutcomeUnknown,
+    DatabaseError,
+    DatabaseUnavailable,
+    NoActiveScope,
+    PoolNotOpen,
+    PoolTimeout,
+    ScopeClosed,
+    TransactionAborted,
+    TransactionClosed,
+    WrongEventLoop,
+)
+from service.database.options import DatabaseOptions
+from service.database.scope import Scope
+from service.database.session import Session
+from service.database.stats import Stats, Totals
+from service.database.transaction import Isolation, Transaction
+
+__all__ = [
+    "CommitOutcomeUnknown",
+    "Cursor",
+    "Database",
+    "DatabaseError",
+    "DatabaseOptions",
+    "DatabaseUnavailable",
+    "EmbeddedServer",
+    "EmbeddedServerError",
+    "Isolation",
+    "NoActiveScope",
+    "PoolNotOpen",
+    "PoolTimeout",
+    "Scope",
+    "ScopeClosed",
+    "ScopedConnection",
+    "Session",
+    "Stats",
+    "Totals",
+    "Transaction",
+    "TransactionAborted",
+    "TransactionClosed",
+    "WrongEventLoop",
+]

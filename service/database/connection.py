@@ -1,0 +1,139 @@
+"""asyncpg's methods, on whatever connection the running code is entitled to."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, LiteralString, TypeVar
+
+import asyncpg
+
+from service.database.cursor import Cursor
+from service.database.database import Database
+from service.database.held import Held
+from service.database.session import Session
+from service.database.transaction import Isolation, Transaction, begin_statement
+
+T = TypeVar("T")
+
+_BACKOFF = 0.01
+"""Seconds: the longest wait before the second attempt; it doubles with each further one."""
+
+
+class ScopedConnection:
+    """The only thing that a repository needs to talk to PostgreSQL.
+
+    It holds no state. Each call asks for the current scope: inside a transaction it runs there, otherwise on a
+    connection that is leased for this one statement. Method names and meanings are asyncpg's; `timeout` is in seconds.
+
+    Every method raises `NoActiveScope` or `PoolNotOpen` when there is nothing to run on, `PoolTimeout` when no connection
+    becomes free, `DatabaseUnavailable` when PostgreSQL cannot be reached, and else what asyncpg raises.
+    """
+
+    __slots__ = ("_database",)
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def fetch(
+        self, query: LiteralString, *args: Any, timeout: float | None = None, record_class: type[asyncpg.Record] | None = None
+    ) -> list[asyncpg.Record]:
+        """All rows."""
+        options = {"timeout": timeout, "record_class": record_class}
+        rows: list[asyncpg.Record] = await self._database.frame().send("fetch", query, args, options)
+        return rows
+
+    async def fetchrow(
+        self, query: LiteralString, *args: Any, timeout: float | None = None, record_class: type[asyncpg.Record] | None = None
+    ) -> asyncpg.Record | None:
+        """The first row, or `None`."""
+        options = {"timeout": timeout, "record_class": record_class}
+        row: asyncpg.Record | None = await self._database.frame().send("fetchrow", query, args, options)
+        return row
+
+    async def fetchval(self, query: LiteralString, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
+        """One value of the first row, or `None`."""
+        return await self._database.frame().send("fetchval", query, args, {"column": column, "timeout": timeout})
+
+    async def execute(self, query: LiteralString, *args: Any, timeout: float | None = None) -> str:
+        """Run a statement, or a script without arguments; gives the status of the last, such as `INSERT 0 1`."""
+        status: str = await self._database.frame().send("execute", query, args, {"timeout": timeout})
+        return status
+
+    async def executemany(
+        self, command: LiteralString, args: Iterable[Sequence[Any]], *, timeout: float | None = None
+    ) -> None:
+        """Run one statement for each sequence of arguments: all or nothing."""
+        await self._database.frame().send("executemany", command, (args,), {"timeout": timeout})
+
+    async def copy_records_to_table(
+        self,
+        table_name: str,
+        *,
+        records: Any,
+        columns: Sequence[str] | None = None,
+        schema_name: str | None = None,
+        timeout: float | None = None,
+        where: str | None = None,
+    ) -> str:
+        """COPY an iterable or asynchronous iterable of tuples into a table; gives a status such as `COPY 3`."""
+        options = {"records": records, "columns": columns, "schema_name": schema_name, "timeout": timeout, "where": where}
+        status: str = await self._database.frame().send("copy_records_to_table", table_name, (), options)
+        return status
+
+    def cursor(
+        self,
+        query: LiteralString,
+        *args: Any,
+        prefetch: int | None = None,
+        timeout: float | None = None,
+        record_class: type[asyncpg.Record] | None = None,
+    ) -> Cursor:
+        """A server-side cursor, inside a transaction: `async for` it, or await it for one with `fetch`.
+
+        Raises `asyncpg.NoActiveSQLTransactionError` outside a transaction.
+        """
+        frame = self._database.frame()
+        if not (isinstance(frame, Held) and frame.lease.in_transaction):
+            raise asyncpg.NoActiveSQLTransactionError("cursor cannot be created outside of a transaction")
+        return Cursor(frame, query, args, prefetch, {"timeout": timeout, "record_class": record_class})
+
+    def transaction(
+        self, *, isolation: Isolation | None = None, readonly: bool = False, deferrable: bool = False
+    ) -> Transaction:
+        """A block that commits on a normal exit and rolls back on any exception; nested, a savepoint.
+
+        At its end it raises `TransactionAborted` when a swallowed error undid the work, and `CommitOutcomeUnknown` when
+        the connection was lost during COMMIT.
+        """
+        return self._database.transaction(begin_statement(isolation, readonly=readonly, deferrable=deferrable))
+
+    def session(self) -> Session:
+        """A block with asyncpg's connection itself, exclusively; it is reset after."""
+        return self._database.session()
+
+    async def run_transaction(
+        self, work: Callable[[], Awaitable[T]], *, isolation: Isolation | None = None, attempts: int = 5
+    ) -> T:
+        """Run `work` in a transaction, and all of it again on a serialization failure (40001) or a deadlock (40P01).
+
+        `work` may run several times: what it does outside the database must bear that. Inside a transaction it runs
+        once, as a savepoint, since only the outermost unit can be run again.
+
+        Raises the last failure after `attempts` attempts, and what `transaction()` raises, `CommitOutcomeUnknown` without
+        another attempt.
+        """
+        if attempts < 1:
+            raise ValueError(f"attempts must be at least 1, not {attempts}")
+        frame = self._database.frame()
+        if isinstance(frame, Held) and frame.lease.in_transaction:
+            async with self.transaction():
+                return await work()
+        for attempt in range(1, attempts + 1):
+            try:
+                async with self.transaction(isolation=isolation):
+                    return await work()
+            except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
+                if attempt == attempts:
+                    raise
+            await asyncio.sleep(random.uniform(0, _BACKOFF * 2**attempt))  # noqa: S311 - jitter, not a secret
+        raise AssertionError("unreachable")

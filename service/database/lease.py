@@ -1,0 +1,95 @@
+"""A connection in the hands of one scope."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from service.database.failures import breaks_connection, unavailable
+from service.database.session_state import changes_session
+
+if TYPE_CHECKING:
+    from service.database.pool import Pool
+
+
+class Lease:
+    """One pooled connection and what the pool has to know of it. It lives as long as its connection."""
+
+    __slots__ = (
+        "begun_with", "connection", "expires_at", "holder", "idle_since", "in_transaction", "pool", "savepoints", "statements", "taken_at",
+        "tainted", "wire",
+    )
+
+    def __init__(
+        self, connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record], pool: Pool, max_lifetime: float
+    ) -> None:
+        self.connection = connection
+        self.pool = pool
+        self.expires_at = renewal_time(max_lifetime)
+        self.idle_since = monotonic()
+        self.holder: str | None = None
+        """The name of the scope that has it, for messages; `None` while nobody has."""
+        self.taken_at = 0.0
+        self.statements = 0
+        self.tainted = False
+        """The session may have changed: reset it in full before anybody else gets it."""
+        self.in_transaction = False
+        """BEGIN was sent and neither COMMIT nor ROLLBACK was answered."""
+        self.begun_with = ""
+        """The BEGIN of the open transaction, with its modes."""
+        self.savepoints = 0
+        """How many were ever made on this connection: a source of names."""
+        self.wire = asyncio.Lock()
+        """Taken for each statement of a transaction, whose tasks share the connection."""
+
+    def is_closed(self) -> bool:
+        """Whether the connection is lost or closed."""
+        try:
+            return self.connection.is_closed()
+        except asyncpg.InterfaceError:  # asyncpg's pool has taken a lost connection out of its wrapper
+            return True
+
+    def terminate(self) -> None:
+        """End the connection without a word to the server."""
+        with suppress(asyncpg.InterfaceError):
+            self.connection.terminate()
+
+    async def send(self, method: str, query: str, args: Iterable[Any], options: dict[str, Any]) -> Any:
+        """Call asyncpg's method of this name on the connection.
+
+        Raises `DatabaseUnavailable` when the connection is lost or the command timeout is over, else what asyncpg raises.
+        """
+        if changes_session(query):
+            self.tainted = True
+        self.statements += 1
+        self.pool.totals.statements += 1
+        return await self.guard(lambda: getattr(self.connection, method)(query, *args, **options), options.get("timeout"))
+
+    async def guard(self, call: Callable[[], Awaitable[Any]], timeout: float | None) -> Any:
+        """Await an asyncpg call and name its failure, as `send` does. `timeout`: the caller's own, already in the call."""
+        try:
+            return await call()
+        except asyncio.CancelledError:
+            self.tainted = True
+            raise
+        except Exception as error:
+            if isinstance(error, TimeoutError) and timeout is not None:
+                self.tainted = True  # asyncpg cancels the statement, and the connection lives on
+                raise
+            if not (breaks_connection(error) or self.is_closed()):
+                raise
+            self.terminate()
+            raise unavailable(error) from error
+
+
+def renewal_time(max_lifetime: float) -> float:
+    """When, on the monotonic clock, a connection opened now is renewed: up to a tenth early, so that not all are at once."""
+    if not max_lifetime:
+        return float("inf")
+    return monotonic() + max_lifetime * random.uniform(0.9, 1.0)  # noqa: S311 - jitter, not a secret

@@ -1,0 +1,299 @@
+"""Connections kept ready above asyncpg's pool, handed out first come, first served.
+
+asyncpg's pool opens, resets and closes connections. It is not asked for each lease: its `acquire` and `release` cost a
+task, a timeout and a round trip each, and it is not fair (asyncpg #1247). Here an idle connection is popped from a list,
+and one that comes back goes straight to whoever has waited longest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Coroutine
+from time import monotonic
+from typing import Any
+
+import asyncpg
+
+from service.database.errors import PoolNotOpen, PoolTimeout, WrongEventLoop
+from service.database.failures import unavailable
+from service.database.lease import Lease
+from service.database.options import DatabaseOptions
+from service.database.stats import Stats, Totals
+
+logger = logging.getLogger("service.database")
+
+_TIDY_INTERVAL = 1.0
+"""Seconds between two looks at idle connections: expired, inactive, lost or too few."""
+
+
+class Pool:
+    """An open pool. `acquire_now` and `give_back` are synchronous: what needs the network happens in tasks of the pool."""
+
+    def __init__(self, driver: asyncpg.Pool[asyncpg.Record], options: DatabaseOptions) -> None:
+        self._driver = driver
+        self._options = options
+        self._loop = asyncio.get_running_loop()
+        self._leases: set[Lease] = set()
+        self._idle: deque[Lease] = deque()
+        self._waiters: OrderedDict[asyncio.Future[Lease], None] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._opening = 0
+        self._leased = 0
+        self._quiet = asyncio.Event()
+        self._reachable = True
+        self.totals = Totals()
+        self.closing = False
+        self._keeper = self._spawn(self._keep(), "keeper")
+
+    # --- lend ---
+
+    def acquire_now(self, holder: str) -> Lease | None:
+        """An idle connection, or `None` when the caller has to wait: `await acquire(...)`.
+
+        Raises `PoolNotOpen` when the pool is closing and `WrongEventLoop` in another loop than the pool's.
+        """
+        if self.closing:
+            raise PoolNotOpen("the pool is closing: no new statement can start")
+        if asyncio.get_running_loop() is not self._loop:
+            raise WrongEventLoop(
+                "the pool belongs to another event loop: from a worker thread, "
+                "call `anyio.from_thread.run(...)` instead of `asyncio.run(...)`"
+            )
+        while self._idle:
+            lease = self._idle.pop()
+            if not lease.is_closed():
+                return self._lend(lease, holder)
+            self._drop(lease)
+        return None
+
+    async def acquire(self, holder: str) -> Lease:
+        """Wait in line for a connection.
+
+        Raises `PoolTimeout` after `acquire_timeout` seconds, or at once when `max_waiting` others wait;
+        `DatabaseUnavailable` when no connection can be opened.
+        """
+        if len(self._waiters) >= self._options.max_waiting and not self._room():
+            self.totals.timeouts += 1
+            raise PoolTimeout(f"{len(self._waiters)} others wait for a connection already (max_waiting)")
+        waiter: asyncio.Future[Lease] = self._loop.create_future()
+        self._waiters[waiter] = None
+        self._grow()
+        timer = self._loop.call_later(self._options.acquire_timeout, self._give_up, waiter)
+        try:
+            return self._lend(await waiter, holder)
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._offer(waiter.result())  # the connection came in the same moment as the cancellation
+            raise
+        finally:
+            timer.cancel()
+            self._waiters.pop(waiter, None)
+            self._quiet.set()
+
+    def _lend(self, lease: Lease, holder: str) -> Lease:
+        lease.holder = holder
+        lease.taken_at = monotonic()
+        self._leased += 1
+        self.totals.leases += 1
+        return lease
+
+    def _give_up(self, waiter: asyncio.Future[Lease]) -> None:
+        if not waiter.done():
+            self._waiters.pop(waiter)
+            self.totals.timeouts += 1
+            seconds = self._options.acquire_timeout
+            waiter.set_exception(PoolTimeout(f"no connection became free within {seconds:g} s: {self.stats()}"))
+
+    # --- take back ---
+
+    def give_back(self, lease: Lease) -> float:
+        """Take a connection back, and clean it first where that is needed. Gives the seconds for which it was held."""
+        now = monotonic()
+        held = now - lease.taken_at
+        if 0 < self._options.slow_lease < held:
+            logger.warning("%s held a connection for %.3f s (slow_lease is %g s)", lease.holder, held, self._options.slow_lease)
+        self.totals.hold_time += held
+        self._leased -= 1
+        lease.holder = None
+        self._quiet.set()
+        if lease.is_closed():
+            self._drop(lease)
+        elif lease.expires_at <= now or (self.closing and not self._waiters):
+            self._spawn(self._retire(lease), "retire connection")
+        elif lease.tainted or lease.in_transaction or lease.statements >= self._options.max_queries:
+            self._spawn(self._clean(lease), "clean connection")
+        else:
+            self._offer(lease)
+        return held
+
+    def _offer(self, lease: Lease) -> None:
+        """To whoever has waited longest, or to the idle ones."""
+        while self._waiters:
+            waiter, _ = self._waiters.popitem(last=False)
+            if not waiter.done():
+                waiter.set_result(lease)
+                return
+        lease.idle_since = monotonic()
+        self._idle.append(lease)
+
+    async def _clean(self, lease: Lease) -> None:
+        """Roll back what is open, and have asyncpg reset what may have changed; a connection that cannot be cleaned is closed."""
+        renew = lease.tainted or lease.statements >= self._options.max_queries
+        try:
+            async with asyncio.timeout(self._options.connect_timeout):
+                if lease.in_transaction or lease.connection.is_in_transaction():
+                    await lease.connection.execute("ROLLBACK")
+                    lease.in_transaction = False
+                if renew:
+                    await self._renew(lease)
+        except Exception as error:
+            logger.info("a connection could not be cleaned, and is closed: %r", error)
+            self._drop(lease)
+        else:
+            self._offer(lease)
+
+    async def _renew(self, lease: Lease) -> None:
+        await self._driver.release(lease.connection)
+        self.totals.resets += 1
+        lease.connection = await self._driver.acquire()
+        lease.tainted = False
+        lease.statements = 0
+
+    async def _retire(self, lease: Lease) -> None:
+        """Close a connection politely."""
+        self._leases.discard(lease)
+        self.totals.closed += 1
+        try:
+            await lease.connection.close(timeout=self._options.connect_timeout)
+        except Exception:
+            lease.terminate()
+        self._grow()
+
+    def _drop(self, lease: Lease) -> None:
+        """Forget a connection that is lost."""
+        self._leases.discard(lease)
+        self.totals.closed += 1
+        lease.terminate()
+        self._grow()
+
+    # --- open ---
+
+    def _room(self) -> bool:
+        return len(self._leases) + self._opening < self._options.max_size
+
+    def _grow(self, wanted: int = 0) -> None:
+        """Open what is missing for those who wait, or up to `wanted` connections."""
+        while self._room() and (self._opening < len(self._waiters) or len(self._leases) + self._opening < wanted):
+            self._opening += 1
+            self._spawn(self._open_one(), "open connection")
+
+    async def _open_one(self) -> None:
+        try:
+            connection = await self._driver.acquire()
+        except Exception as error:
+            self._opening -= 1
+            self._not_opened(error)
+            return
+        except BaseException:
+            self._opening -= 1
+            raise
+        self._opening -= 1
+        self._reachable = True
+        self.totals.opened += 1
+        lease = Lease(connection, self, self._options.max_lifetime)
+        self._leases.add(lease)
+        self._offer(lease)
+
+    def _not_opened(self, error: Exception) -> None:
+        if self._reachable:
+            logger.warning("cannot open a connection to PostgreSQL: %s", error or type(error).__name__)
+        self._reachable = False
+        while self._waiters:
+            waiter, _ = self._waiters.popitem(last=False)
+            if not waiter.done():
+                failure = unavailable(error)
+                failure.__cause__ = error
+                waiter.set_exception(failure)
+                break
+        self._grow()
+
+    # --- keep and close ---
+
+    async def fill(self) -> None:
+        """Open `min_size` connections, and wait until each of them is open or has failed."""
+        self._grow(self._options.min_size)
+        while self._opening:
+            await asyncio.wait([task for task in self._tasks if task is not self._keeper])
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(_TIDY_INTERVAL)
+            self._tidy()
+            self._grow(self._options.min_size)
+
+    def _tidy(self) -> None:
+        now = monotonic()
+        spare = len(self._leases) - self._options.min_size
+        idle, self._idle = self._idle, deque()
+        for lease in idle:
+            limit = self._options.max_inactive_lifetime
+            inactive = spare > 0 < limit < now - lease.idle_since
+            if lease.is_closed():
+                self._drop(lease)
+            elif inactive or lease.expires_at <= now:
+                self._spawn(self._retire(lease), "retire connection")
+            else:
+                self._idle.append(lease)
+                continue
+            spare -= 1
+
+    async def close(self) -> None:
+        """Let those who hold or wait for a connection finish, for `shutdown_timeout` seconds; then end all connections."""
+        self.closing = True
+        self._keeper.cancel()
+        if self._leased or self._waiters:
+            await self._wait_for_leases()
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(PoolNotOpen("the pool was closed while this waited for a connection"))
+        for lease in self._idle:
+            self._spawn(self._retire(lease), "retire connection")
+        self._idle.clear()
+        _, unfinished = await asyncio.wait(self._tasks, timeout=self._options.connect_timeout)
+        for task in unfinished:
+            task.cancel()
+        self._driver.terminate()
+        await asyncio.gather(*unfinished, return_exceptions=True)
+
+    async def _wait_for_leases(self) -> None:
+        try:
+            async with asyncio.timeout(self._options.shutdown_timeout):
+                while self._leased or self._waiters:
+                    self._quiet.clear()
+                    await self._quiet.wait()
+        except TimeoutError:
+            holders = sorted(lease.holder for lease in self._leases if lease.holder)
+            logger.warning(
+                "closing the pool after %g s although connections are in use, by: %s",
+                self._options.shutdown_timeout, ", ".join(holders) or "nobody",
+            )
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = self._loop.create_task(work, name=f"{self._options.application_name} pool: {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("%s failed: %r", task.get_name(), error, exc_info=error)
+
+    def stats(self) -> Stats:
+        """The pool at this moment."""
+        return Stats(
+            size=len(self._leases), idle=len(self._idle), leased=self._leased, waiting=len(self._waiters),
+            totals=self.totals.copy(),
+        )

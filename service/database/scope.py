@@ -1,0 +1,101 @@
+"""One unit of work, and how its statements reach a connection."""
+
+from collections.abc import Iterable
+from contextvars import ContextVar
+from time import monotonic
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from service.database.errors import ScopeClosed
+from service.database.lease import Lease
+from service.database.pool import Pool
+
+
+class PoolSource(Protocol):
+    """What a scope needs of a `Database`."""
+
+    def pool(self) -> Pool:
+        """The open pool; raises `PoolNotOpen`."""
+
+
+class Frame(Protocol):
+    """Where a statement of the running code goes: a scope, or a transaction or session block in it."""
+
+    scope: "Scope"
+
+    async def send(self, method: str, query: str, args: Iterable[Any], options: dict[str, Any]) -> Any:
+        """Run asyncpg's method of this name."""
+
+
+class Scope:
+    """A named unit of work: a request, a job, a command, a test. Opening one takes no connection.
+
+    Each statement outside a transaction leases a connection of its own, so tasks of one scope work in parallel.
+    """
+
+    __slots__ = ("_current", "_database", "_outer", "closed", "hold_time", "name", "statements", "wait_time")
+
+    def __init__(self, name: str, database: PoolSource, current: ContextVar[Frame | None]) -> None:
+        self.name = name
+        self.statements = 0
+        self.wait_time = 0.0
+        """Seconds that its statements waited for a connection, added up."""
+        self.hold_time = 0.0
+        """Seconds that it held connections, added up."""
+        self.closed = False
+        self._database = database
+        self._current = current
+        self._outer: Frame | None = None
+
+    @property
+    def scope(self) -> "Scope":
+        """Itself: a scope is the outermost frame of its work."""
+        return self
+
+    async def __aenter__(self) -> Self:
+        self._outer = self._current.get()
+        self._current.set(self)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.closed = True
+        self._current.set(self._outer)
+
+    def check_open(self) -> None:
+        """Raises `ScopeClosed` when the scope has ended."""
+        if self.closed:
+            raise ScopeClosed(
+                f"the scope {self.name!r} has ended: a task that outlives it opens its own, "
+                f"`async with database.scope(...):`"
+            )
+
+    async def lease(self) -> Lease:
+        """A connection, at once or in turn. Give it back with `give_back`."""
+        self.check_open()
+        pool = self._database.pool()
+        lease = pool.acquire_now(self.name)
+        if lease is None:
+            started = monotonic()
+            try:
+                lease = await pool.acquire(self.name)
+            finally:
+                waited = monotonic() - started
+                self.wait_time += waited
+                pool.totals.wait_time += waited
+            if self.closed:
+                self.give_back(lease)
+                self.check_open()
+        return lease
+
+    def give_back(self, lease: Lease) -> None:
+        """Return a connection; what needs cleaning is cleaned by the pool."""
+        self.hold_time += lease.pool.give_back(lease)
+
+    async def send(self, method: str, query: str, args: Iterable[Any], options: dict[str, Any]) -> Any:
+        """Run one statement on a connection of its own."""
+        lease = await self.lease()
+        self.statements += 1
+        try:
+            return await lease.send(method, query, args, options)
+        finally:
+            self.give_back(lease)

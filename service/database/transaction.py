@@ -1,0 +1,149 @@
+"""BEGIN and COMMIT, savepoints, and what happens between them."""
+
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Literal, Self
+
+import asyncpg
+
+from service.database.errors import CommitOutcomeUnknown, DatabaseUnavailable, TransactionAborted
+from service.database.held import Held
+from service.database.lease import Lease
+from service.database.scope import Frame
+
+Isolation = Literal["read_uncommitted", "read_committed", "repeatable_read", "serializable"]
+
+
+def begin_statement(isolation: Isolation | None, *, readonly: bool, deferrable: bool) -> str:
+    """The BEGIN for these options. `None` leaves the isolation to the server's default."""
+    modes = []
+    if isolation is not None:
+        modes.append(f"ISOLATION LEVEL {isolation.replace('_', ' ').upper()}")
+    if readonly:
+        modes.append("READ ONLY")
+    if deferrable:
+        modes.append("DEFERRABLE")
+    return " ".join(["BEGIN", *modes])
+
+
+class Transaction(Held):
+    """`async with connection.transaction():` commits on a normal exit, and rolls back on any exception.
+
+    Inside another transaction it is a savepoint.
+    """
+
+    what = "transaction"
+
+    def __init__(self, current: ContextVar[Frame | None], outer: Frame, turn_timeout: float, begin: str) -> None:
+        super().__init__(current, outer, turn_timeout)
+        self._begin = begin
+        self._savepoint: str | None = None
+
+    async def __aenter__(self) -> Self:
+        lease = await self.take_lease()
+        try:
+            await self._start(lease)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError):  # refused: nothing has begun
+            lease.in_transaction = lease.connection.is_in_transaction()
+            self.return_lease()
+            raise
+        except BaseException:
+            await self._undo()
+            raise
+        self.enter()
+        return self
+
+    async def _start(self, lease: Lease) -> None:
+        if not lease.in_transaction:
+            lease.in_transaction = True  # before the answer: a cancelled BEGIN may have begun
+            lease.begun_with = self._begin
+            await self._command(self._begin)
+            return
+        if self._begin not in {"BEGIN", lease.begun_with}:
+            raise asyncpg.InterfaceError(
+                f"a nested transaction is a savepoint: it cannot ask for {self._begin!r} inside {lease.begun_with!r}"
+            )
+        lease.savepoints += 1
+        self._savepoint = f"savepoint_{lease.savepoints}"
+        await self._command(f"SAVEPOINT {self._savepoint}")
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.leave()
+        if kind is not None:
+            await self._undo()
+            return
+        try:
+            self.check_open()
+            async with self._turn:  # statements of child tasks that came first
+                self.ended = True
+                await self._keep()
+        except BaseException:
+            await self._undo()
+            raise
+        self.return_lease()
+
+    async def _keep(self) -> None:
+        """COMMIT, or RELEASE SAVEPOINT."""
+        if self._savepoint is None:
+            await self._commit()
+            return
+        try:
+            await self._command(f"RELEASE SAVEPOINT {self._savepoint}")
+        except asyncpg.InFailedSQLTransactionError as error:
+            raise TransactionAborted(_SWALLOWED) from error
+
+    async def _commit(self) -> None:
+        lease = self.lease
+        if lease.is_closed():
+            raise DatabaseUnavailable("the connection was lost before COMMIT: nothing was saved")
+        try:
+            status = await self._command("COMMIT")
+        except DatabaseUnavailable as error:
+            raise CommitOutcomeUnknown(
+                f"the connection was lost during COMMIT in scope {self.scope.name!r}: the work may be saved or not"
+            ) from error.__cause__
+        except asyncpg.PostgresError:  # a deferred constraint, a serialization failure: rolled back for certain
+            lease.in_transaction = lease.connection.is_in_transaction()
+            raise
+        lease.in_transaction = False
+        if status == "ROLLBACK":
+            raise TransactionAborted(_SWALLOWED)
+
+    async def _command(self, sql: str) -> str:
+        async with self.lease.wire:
+            status: str = await self.lease.send("execute", sql, (), {})
+            return status
+
+    async def _undo(self) -> None:
+        """Roll back and return the connection, also when this task is being cancelled."""
+        outer_ended = self._held_outer is not None and self._held_outer.has_ended()
+        self.ended = True
+        await self.settle(self._give_up() if outer_ended else self._roll_back())
+
+    async def _give_up(self) -> None:
+        self.return_lease()
+
+    async def _roll_back(self) -> None:
+        lease = self.lease
+        async with lease.wire:  # a child task's statement may be under way
+            if lease.in_transaction and not lease.is_closed():
+                await self._send_rollback(lease)
+        self.return_lease()
+
+    async def _send_rollback(self, lease: Lease) -> None:
+        try:
+            if self._savepoint is None:
+                await lease.send("execute", "ROLLBACK", (), {})
+                lease.in_transaction = False
+            else:
+                await lease.send("execute", f"ROLLBACK TO SAVEPOINT {self._savepoint}", (), {})
+        except asyncpg.PostgresError:
+            pass  # the savepoint was never made: the transaction is aborted, and its end will say so
+        except (asyncpg.InterfaceError, DatabaseUnavailable):
+            lease.terminate()  # the server rolls back what it cannot be told to
+
+
+_SWALLOWED = (
+    "nothing was saved: a statement failed inside the transaction and its error was caught. "
+    "Catch it around a nested `transaction()`, which undoes only that part"
+)

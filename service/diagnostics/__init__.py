@@ -1,0 +1,1 @@
+"""Endpoints that show how the service behaves; only where `diagnostics.enabled`."""

@@ -1,0 +1,27 @@
+"""The slow endpoint: open it in ten tabs at once, and watch that nothing else gets slow or mixed up."""
+
+import asyncio
+
+from fastapi import APIRouter
+
+from service.diagnostics.countdown import Countdown
+from service.injection import Provide, inject
+from service.problems import answers
+from service.types import Limit, Skip
+from service.users.schemas import User
+from service.users.service import UserService
+
+router = APIRouter(tags=["diagnostics"])
+
+
+@router.get("/slowusers/", summary="List users, slowly", responses=answers())
+@inject
+async def list_users_slowly(
+    skip: Skip = 0,
+    limit: Limit = 100,
+    countdown: Countdown = Provide["slow_countdown"],
+    users: UserService = Provide["user_service"],
+) -> list[User]:
+    """As `/users/`, after a wait: 10 s at first, one second less each time. It holds no connection while it waits."""
+    await asyncio.sleep(countdown.next())
+    return await users.list(skip, limit)

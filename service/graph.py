@@ -1,0 +1,41 @@
+"""The container's graph as a Mermaid picture, read from the container itself."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from dependency_injector import providers
+from dependency_injector.containers import Container
+
+
+def mermaid(container: Container) -> str:
+    """A flowchart: an arrow goes from a provider to what it is made of; a resource owns a lifetime."""
+    lines = ["flowchart LR"]
+    names = {id(provider): name for name, provider in container.providers.items()}
+    for name, provider in container.providers.items():
+        lines.append(f"    {name}{_shape(provider)}")
+    for name, provider in container.providers.items():
+        used = sorted({names[id(part)] for part in _parts(provider) if id(part) in names})
+        lines.extend(f"    {name} --> {part}" for part in used)
+    lines.append("    classDef lifetime stroke-width:3px")
+    owners = [name for name, provider in container.providers.items() if isinstance(provider, providers.Resource)]
+    lines.append(f"    class {','.join(owners)} lifetime")
+    return "\n".join(lines)
+
+
+def _shape(provider: providers.Provider[Any]) -> str:
+    made = getattr(provider.provides, "__name__", "")
+    kind = type(provider).__name__
+    if isinstance(provider, providers.Resource):
+        return f'[["{made}<br>{kind}: owns a lifetime"]]'
+    if isinstance(provider, providers.Singleton):
+        return f'["{made}<br>{kind}"]'
+    return f'("{made}<br>{kind}")'
+
+
+def _parts(provider: providers.Provider[Any]) -> Iterator[providers.Provider[Any]]:
+    """What a provider is made of, seen through `settings.provided.x.y` to `settings`."""
+    for part in [*getattr(provider, "args", ()), *getattr(provider, "kwargs", {}).values()]:
+        if isinstance(part, providers.Provider):
+            while isinstance(part, providers.ProvidedInstance | providers.AttributeGetter):
+                part = part.provides
+            yield part

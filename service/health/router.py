@@ -1,0 +1,32 @@
+"""Health over HTTP, for whoever supervises the service."""
+
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from service.health.service import HealthService
+from service.injection import Provide, inject
+from service.problems import answers
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+
+class Health(BaseModel):
+    """That all is well."""
+
+    status: Literal["ok"] = "ok"
+
+
+@router.get("/live", summary="Does the process live?")
+async def live() -> Health:
+    """Always ok: it does no I/O. Restart the process when this does not answer."""
+    return Health()
+
+
+@router.get("/ready", summary="Can it work?", responses=answers(503, validates=False))
+@inject
+async def ready(health: HealthService = Provide["health_service"]) -> Health:
+    """Asks the database. 503, with the reason, while it starts, drains, or has no database or too old a schema."""
+    await health.check_ready()
+    return Health()

@@ -1,0 +1,36 @@
+"""Whether the service can work."""
+
+from asyncpg import UndefinedTableError
+
+from service.database import Database, DatabaseError, ScopedConnection
+from service.errors import Unavailable
+from service.migrations import HEAD
+
+SCHEMA_REVISION = "SELECT max(version_num) FROM alembic_version"
+
+
+class NotReady(Unavailable):
+    """The service cannot work now. The message says why."""
+
+
+class HealthService:
+    """Asks the database, where it can be asked."""
+
+    def __init__(self, database: Database, connection: ScopedConnection) -> None:
+        self._database = database
+        self._connection = connection
+
+    async def check_ready(self) -> None:
+        """Raises `NotReady` while it starts or stops, without a database, or with a schema older than the code."""
+        if self._database.is_closing:
+            raise NotReady("draining: the service is stopping")
+        if not self._database.is_open:
+            raise NotReady("starting: the pool is not open yet")
+        try:
+            revision = await self._connection.fetchval(SCHEMA_REVISION)
+        except UndefinedTableError:
+            revision = None
+        except DatabaseError as error:
+            raise NotReady(f"no database: {error}") from error
+        if revision is None or revision < HEAD:
+            raise NotReady(f"the schema is at {revision or 'nothing'} and the code needs {HEAD}: run `poolkeeper migrate`")

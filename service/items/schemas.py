@@ -1,0 +1,30 @@
+"""What an item looks like from outside."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.types import Text
+
+Title = Annotated[Text, Field(min_length=1, max_length=200, examples=["A pen"])]
+Description = Annotated[Text, Field(max_length=10_000, examples=["Blue, nearly new"])]
+
+
+class NewItem(BaseModel):
+    """An item to be created."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: Title
+    description: Description | None = None
+
+
+class Item(BaseModel):
+    """An item, with the user who owns it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: Annotated[int, Field(examples=[1])]
+    title: Annotated[str, Field(examples=["A pen"])]
+    description: Annotated[str | None, Field(examples=["Blue, nearly new"])]
+    owner_id: Annotated[int, Field(examples=[1])]

@@ -1,0 +1,17 @@
+"""What uvicorn runs: `uvicorn service.main:app`."""
+
+import multiprocessing
+import sys
+
+from containers import Container
+from service.app import create_app
+from service.configuration import EXIT_STATUS, ConfigurationError
+
+_STOP_ALL_WORKERS = 3
+"""With this status of a worker uvicorn stops; with any other it starts the worker again, for ever."""
+
+try:
+    app = create_app(Container())
+except ConfigurationError as error:
+    print(f"Configuration error: {error}", file=sys.stderr)  # noqa: T201 - nothing is set up that could log
+    sys.exit(EXIT_STATUS if multiprocessing.parent_process() is None else _STOP_ALL_WORKERS)

@@ -1,0 +1,203 @@
+"""What can be configured, and where each value came from.
+
+Sources, strongest first: environment variables (`POOLKEEPER_DATABASE__DSN`, and `DATABASE_URL` for that one), files in
+`POOLKEEPER_SECRETS_DIR`, `config/<environment>.toml`, `config/base.toml`, the defaults here.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.dataclasses import dataclass
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from service.configuration import (
+    ENV_PREFIX,
+    NESTED,
+    ConfigurationError,
+    Origins,
+    environment_name,
+    explain,
+    read_secret,
+    refuse_unknown_variables,
+    sources,
+)
+from service.database import DatabaseOptions
+
+_LOCAL = frozenset({"development", "test"})
+"""Environments that may start a PostgreSQL of their own, and migrate by themselves."""
+
+_LIBPQ_ONLY = frozenset(
+    {"channel_binding", "connect_timeout", "fallback_application_name", "gssencmode", "keepalives", "keepalives_count",
+     "keepalives_idle", "keepalives_interval", "load_balance_hosts", "sslcompression", "tcp_user_timeout"}
+)
+"""What libpq understands in a DSN and asyncpg would send to the server as a setting, which refuses the connection."""
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class DatabaseSettings(DatabaseOptions):
+    """Where PostgreSQL is, and how the pool behaves."""
+
+    dsn: SecretStr | None = None
+    """`postgresql://user:password@host:port/database`. Without it, development and test start a server of their own."""
+    password: SecretStr | None = None
+    """Takes precedence over the DSN's. In a file of the secrets directory it is read again for each new connection."""
+    migrate_on_start: bool | None = None
+    """`None`: in development and test."""
+
+    @field_validator("dsn")
+    @classmethod
+    def _readable(cls, dsn: SecretStr | None) -> SecretStr | None:
+        if dsn is not None:
+            check_dsn(dsn.get_secret_value())
+        return dsn
+
+
+class EmbeddedSettings(BaseModel):
+    """The PostgreSQL that development starts by itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data_dir: Path = Path(".poolkeeper/postgres")
+    """Where development keeps its data, relative to the working directory. Tests use a temporary folder."""
+
+
+class HttpSettings(BaseModel):
+    """What the service accepts over HTTP."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
+
+
+class PasswordSettings(BaseModel):
+    """What a password's hash costs (argon2id). The defaults are OWASP's first recommendation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    memory_kib: Annotated[int, Field(ge=8)] = 19 * 1024
+    time_cost: Annotated[int, Field(ge=1)] = 2
+    threads: Annotated[int, Field(ge=1)] = 2
+    """How many passwords are hashed at once."""
+
+
+class DiagnosticsSettings(BaseModel):
+    """Endpoints that show how the service behaves. Not for production."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = False
+    slow_seconds: Annotated[float, Field(ge=0)] = 10.0
+    """The first wait of `/slowusers/`."""
+
+
+class Settings(BaseSettings):
+    """All settings, validated. Raises `ConfigurationError`, which names the key and its source."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter=NESTED, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    database: DatabaseSettings = DatabaseSettings()
+    embedded: EmbeddedSettings = EmbeddedSettings()
+    http: HttpSettings = HttpSettings()
+    passwords: PasswordSettings = PasswordSettings()
+    diagnostics: DiagnosticsSettings = DiagnosticsSettings()
+
+    _environment: str = PrivateAttr(default_factory=environment_name)
+    _origins: Origins = PrivateAttr(default_factory=Origins)
+
+    def __init__(self, **values: Any) -> None:
+        origins = Origins()
+        try:
+            with origins.recording():
+                refuse_unknown_variables(type(self).model_fields)
+                super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigurationError(explain(error, origins)) from None
+        except SettingsError as error:
+            raise ConfigurationError(f"{error}: {error.__cause__}") from None
+        self._origins = origins
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The order of sources, each recorded."""
+        return sources(settings_cls, init_settings)
+
+    @model_validator(mode="after")
+    def _fits_the_environment(self) -> Self:
+        if not self.is_local:
+            if self.database.dsn is None:
+                raise ValueError(
+                    f"database.dsn: {self.environment} has no default: set DATABASE_URL or {ENV_PREFIX}DATABASE__DSN"
+                )
+            if self.environment == "production" and self.database.migrate_on_start:
+                raise ValueError("database.migrate_on_start: production never migrates at start: run `poolkeeper migrate`")
+        return self
+
+    @property
+    def environment(self) -> str:
+        """The environment's name, from `POOLKEEPER_ENV`."""
+        return self._environment
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is development or test."""
+        return self.environment in _LOCAL
+
+    @property
+    def migrate_on_start(self) -> bool:
+        """Whether the schema is brought up to date when the service starts."""
+        configured = self.database.migrate_on_start
+        return self.is_local if configured is None else configured
+
+    @property
+    def embedded_data_dir(self) -> Path | None:
+        """Where the embedded server keeps its data; `None` in tests: in a temporary folder."""
+        return None if self.environment == "test" else self.embedded.data_dir
+
+    def origin(self, key: str) -> str:
+        """Where the value of a dotted key came from, for people."""
+        return self._origins.of(key)
+
+    def dsn(self) -> str | None:
+        """The DSN, read anew where it lies in the secrets directory."""
+        return self._secret("database.dsn", self.database.dsn)
+
+    def database_password(self) -> str | None:
+        """The password, read anew where it lies in the secrets directory."""
+        return self._secret("database.password", self.database.password)
+
+    def _secret(self, key: str, value: SecretStr | None) -> str | None:
+        if (file := self._origins.file(key)) is not None:
+            return read_secret(file)
+        return None if value is None else value.get_secret_value()
+
+
+def check_dsn(dsn: str) -> None:
+    """Raises `ValueError`, without the DSN's secrets, when asyncpg would refuse it or misread it."""
+    parts = urlsplit(dsn)
+    if parts.scheme not in {"postgresql", "postgres"}:
+        hint = ": leave out the driver's name" if "+" in parts.scheme else ""
+        raise ValueError(f"must start with postgresql://, not {parts.scheme or 'nothing'}://{hint}")
+    names = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    if refused := sorted(names & _LIBPQ_ONLY):
+        raise ValueError(f"asyncpg does not know {', '.join(refused)} in a DSN; times are set by database.connect_timeout etc.")
+
+
+def shown(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Each dotted key with its value for people; secrets masked."""
+    yield "environment", settings.environment
+    yield from _shown(settings.model_dump())
+
+
+def _shown(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _shown(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", "not set" if value is None else str(value)

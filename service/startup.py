@@ -1,0 +1,76 @@
+"""From settings to an open database, and back."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+
+from service.database import Database, EmbeddedServer
+from service.database.database import Secret
+from service.migrations import HEAD
+from service.settings import Settings
+
+logger = logging.getLogger("service")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where PostgreSQL is, and how one connects to it outside the pool."""
+
+    dsn: Secret
+    password: Secret
+    settings: Settings
+
+    async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
+        """A connection without limits for statements, for migrations and checks."""
+        options = self.settings.database
+        return await asyncpg.connect(
+            self.dsn() if callable(self.dsn) else self.dsn,
+            password=self.password() if callable(self.password) else self.password,
+            timeout=options.connect_timeout,
+            ssl=options.sslmode,
+            server_settings={"application_name": f"{options.application_name} migrate"},
+        )
+
+
+@asynccontextmanager
+async def target(settings: Settings) -> AsyncIterator[Target]:
+    """PostgreSQL as configured; with no DSN, an embedded server that runs until the end of the block.
+
+    Raises `EmbeddedServerError` when that cannot start.
+    """
+    if settings.dsn() is not None:
+        yield Target(settings.dsn, settings.database_password, settings)
+        return
+    server = EmbeddedServer(settings.embedded_data_dir)
+    dsn = await asyncio.to_thread(server.start)
+    try:
+        logger.info("embedded PostgreSQL with its data in %s", server.data_dir)
+        yield Target(dsn, settings.database_password, settings)
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+async def open_database(database: Database, settings: Settings) -> AsyncIterator[Database]:
+    """The life of the pool, as a resource of the container: migrate where that is wanted, open, and close at the end.
+
+    Raises `EmbeddedServerError` and `MigrationError`.
+    """
+    async with target(settings) as postgres:
+        if settings.migrate_on_start:
+            await _migrate_if_behind(postgres)
+        await database.open(postgres.dsn, password=postgres.password)
+        try:
+            yield database
+        finally:
+            await database.close()
+
+
+async def _migrate_if_behind(postgres: Target) -> None:
+    from service.migrations import runner  # imports Alembic and SQLAlchemy, which a running service does not need
+
+    if (await runner.current(postgres.connect) or "") < HEAD:
+        await runner.migrate(postgres.connect)
