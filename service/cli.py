@@ -12,6 +12,7 @@ from containers import Container
 from service import graph as graphs
 from service.configuration import EXIT_STATUS, ConfigurationError
 from service.database import DatabaseError, EmbeddedServerError
+from service.database.failures import reason
 from service.migrations import HEAD, MigrationError
 from service.settings import Settings, shown
 from service.startup import Target, target
@@ -31,7 +32,7 @@ def serve(
     reload: Annotated[bool, typer.Option(help="Start again when a file changes.")] = False,
 ) -> None:
     """Serve over HTTP until Ctrl-C."""
-    import uvicorn
+    import uvicorn  # noqa: PLC0415 - no other command needs it
 
     Settings()  # a mistake ends it here, before any worker starts
     _check_free(host, port)
@@ -42,13 +43,15 @@ def serve(
 @migrations.callback()
 def migrate(
     context: typer.Context,
-    to: Annotated[str, typer.Option(help="Revision to go to, up or down; `head`, or `base` for an empty database.")] = "head",
+    to: Annotated[
+        str, typer.Option(help="Revision to go to, up or down; `head`, or `base` for an empty database.")
+    ] = "head",
     sql: Annotated[bool, typer.Option(help="Print the SQL instead of running it.")] = False,
 ) -> None:
     """Bring the database schema to a revision."""
     if context.invoked_subcommand is not None:
         return
-    from service.migrations import runner
+    from service.migrations import runner  # noqa: PLC0415 - imports Alembic and SQLAlchemy
 
     if sql:
         typer.echo(runner.sql(to))
@@ -66,7 +69,7 @@ def migrate(
 @migrations.command()
 def status() -> None:
     """Say which revision the schema has. Exit status 1 when it is behind the code."""
-    from service.migrations import runner
+    from service.migrations import runner  # noqa: PLC0415 - imports Alembic and SQLAlchemy
 
     revision = _with_database(lambda postgres: runner.current(postgres.connect))
     typer.echo(f"schema: {revision or 'base'}, code: {HEAD}")
@@ -117,5 +120,5 @@ def main() -> None:
         typer.echo(f"Configuration error: {error}", err=True)
         sys.exit(EXIT_STATUS)
     except (EmbeddedServerError, MigrationError, DatabaseError, OSError) as error:
-        typer.echo(str(error) or type(error).__name__, err=True)
+        typer.echo(reason(error), err=True)
         sys.exit(1)

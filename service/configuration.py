@@ -15,6 +15,7 @@ from pydantic_settings import (
     EnvSettingsSource,
     NestedSecretsSettingsSource,
     PydanticBaseSettingsSource,
+    SecretsSettingsSource,
     TomlConfigSettingsSource,
 )
 
@@ -65,7 +66,7 @@ class Origins:
         return self._files.get(key)
 
 
-_recorder: ContextVar[Origins | None] = ContextVar("poolkeeper_origins", default=None)
+_recorder: ContextVar[Origins] = ContextVar("poolkeeper_origins")
 
 
 class _Recorded(PydanticBaseSettingsSource):
@@ -75,28 +76,29 @@ class _Recorded(PydanticBaseSettingsSource):
         super().__init__(source.settings_cls)
         self._source = source
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+    def get_field_value(  # pragma: no cover - abstract in pydantic-settings, which asks only the source inside
+        self, field: FieldInfo, field_name: str
+    ) -> tuple[Any, str, bool]:
         """What the source itself answers."""
         return self._source.get_field_value(field, field_name)
 
     def __call__(self) -> dict[str, Any]:
         values = self._source()
-        if (recorder := _recorder.get()) is not None:
-            for key in _dotted(values):
-                recorder.record(key, self.label(key), self.file(key))
+        for key in _dotted(values):
+            _recorder.get().record(key, self.label(key), self.file(key))
         return values
 
     def label(self, key: str) -> str:
         """How a person would name the source of this key."""
         raise NotImplementedError
 
-    def file(self, key: str) -> Path | None:
+    def file(self, key: str) -> Path | None:  # noqa: ARG002 - for sources of secrets
         """The secret's file, for a source of such."""
         return None
 
 
 class _Arguments(_Recorded):
-    def label(self, key: str) -> str:
+    def label(self, key: str) -> str:  # noqa: ARG002 - the same for all
         return "argument"
 
 
@@ -110,8 +112,7 @@ class _DatabaseUrl(_Recorded):
         url = os.environ.get("DATABASE_URL")
         if not url:
             return {}
-        if (recorder := _recorder.get()) is not None:
-            recorder.record("database.dsn", "environment variable DATABASE_URL", None)
+        _recorder.get().record("database.dsn", "environment variable DATABASE_URL", None)
         return {"database": {"dsn": url}}
 
 
@@ -138,7 +139,7 @@ class _Toml(_Recorded):
         except OSError as error:
             raise ConfigurationError(f"{file}: cannot be read: {error.strerror}") from error
 
-    def label(self, key: str) -> str:
+    def label(self, key: str) -> str:  # noqa: ARG002 - the same for all
         return str(self._file)
 
 
@@ -147,7 +148,9 @@ def environment_name() -> str:
     return os.environ.get(f"{ENV_PREFIX}ENV") or "development"
 
 
-def sources(settings_cls: type[BaseSettings], arguments: PydanticBaseSettingsSource) -> tuple[PydanticBaseSettingsSource, ...]:
+def sources(
+    settings_cls: type[BaseSettings], arguments: PydanticBaseSettingsSource
+) -> tuple[PydanticBaseSettingsSource, ...]:
     """All sources, strongest first. Raises `ConfigurationError` for a file that is missing or cannot be read."""
     secrets_dir = os.environ.get(f"{ENV_PREFIX}SECRETS_DIR")
     return (
@@ -168,7 +171,9 @@ def config_files() -> list[Path]:
         if named:
             raise ConfigurationError(f"{ENV_PREFIX}CONFIG_DIR: there is no folder {folder}")
         if environment not in _KNOWN_ENVIRONMENTS:
-            raise ConfigurationError(f"{ENV_PREFIX}ENV: {environment!r} is none of {', '.join(sorted(_KNOWN_ENVIRONMENTS))}")
+            raise ConfigurationError(
+                f"{ENV_PREFIX}ENV: {environment!r} is none of {', '.join(sorted(_KNOWN_ENVIRONMENTS))}"
+            )
         return []
     files = [folder / f"{environment}.toml", folder / "base.toml"]
     for file in files:
@@ -209,7 +214,11 @@ def _secrets(settings_cls: type[BaseSettings], folder: Path) -> _Secrets:
     if not folder.is_dir():
         raise ConfigurationError(f"{ENV_PREFIX}SECRETS_DIR: there is no folder {folder}")
     source = NestedSecretsSettingsSource(
-        settings_cls, secrets_dir=folder, secrets_dir_missing="error", secrets_prefix="", secrets_nested_delimiter=NESTED
+        SecretsSettingsSource(settings_cls, folder),
+        secrets_dir=folder,
+        secrets_dir_missing="error",
+        secrets_prefix="",
+        secrets_nested_delimiter=NESTED,
     )
     return _Secrets(source, folder)
 

@@ -23,7 +23,7 @@ def mermaid(container: Container) -> str:
 
 
 def _shape(provider: providers.Provider[Any]) -> str:
-    made = getattr(provider.provides, "__name__", "")
+    made = getattr(getattr(provider, "provides", None), "__name__", "")
     kind = type(provider).__name__
     if isinstance(provider, providers.Resource):
         return f'[["{made}<br>{kind}: owns a lifetime"]]'
@@ -36,6 +36,10 @@ def _parts(provider: providers.Provider[Any]) -> Iterator[providers.Provider[Any
     """What a provider is made of, seen through `settings.provided.x.y` to `settings`."""
     for part in [*getattr(provider, "args", ()), *getattr(provider, "kwargs", {}).values()]:
         if isinstance(part, providers.Provider):
-            while isinstance(part, providers.ProvidedInstance | providers.AttributeGetter):
-                part = part.provides
-            yield part
+            yield _root(part)
+
+
+def _root(part: Any) -> Any:
+    while isinstance(part, providers.ProvidedInstance | providers.AttributeGetter):
+        part = part.provides
+    return part

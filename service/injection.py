@@ -41,7 +41,9 @@ def inject(function: F) -> F:
     before its module is wired.
     """
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise TypeError(f"@inject on the generator {function.__qualname__}: open what it yields with `async with` instead")
+        raise TypeError(
+            f"@inject on the generator {function.__qualname__}: open what it yields with `async with` instead"
+        )
     signature = inspect.signature(function)
     injected = [name for name, parameter in signature.parameters.items() if _is_injected(parameter, function)]
     wired = wiring.inject(function)
@@ -53,6 +55,18 @@ def inject(function: F) -> F:
     visible = [parameter for name, parameter in signature.parameters.items() if name not in injected]
     wired.__signature__ = signature.replace(parameters=visible)  # type: ignore[attr-defined]
     return wired
+
+
+def refuse_visible_injections(endpoint: Callable[..., Any]) -> None:
+    """Raises `NotWired` for an endpoint whose caller would have to pass what should be injected.
+
+    That is so when `@inject` is missing, or stands above the route's decorator, which then got the function without it.
+    """
+    for name, parameter in inspect.signature(endpoint).parameters.items():
+        if _is_injected(parameter, endpoint):
+            raise NotWired(
+                f"{endpoint.__qualname__}: {name!r} is not injected: put @inject directly above the function"
+            )
 
 
 def _is_injected(parameter: inspect.Parameter, function: Callable[..., Any]) -> bool:

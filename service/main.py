@@ -1,5 +1,6 @@
 """What uvicorn runs: `uvicorn service.main:app`."""
 
+import logging
 import multiprocessing
 import sys
 
@@ -9,6 +10,9 @@ from service.configuration import EXIT_STATUS, ConfigurationError
 
 _STOP_ALL_WORKERS = 3
 """With this status of a worker uvicorn stops; with any other it starts the worker again, for ever."""
+
+logging.basicConfig(format="%(levelname)s:     %(message)s")  # uvicorn sets up its own loggers only
+logging.getLogger("service").setLevel(logging.INFO)
 
 try:
     app = create_app(Container())

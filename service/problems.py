@@ -74,7 +74,7 @@ class ProblemResponse(JSONResponse):
 _EXAMPLES = {
     400: "Email already registered",
     404: "User not found",
-    413: "The request body is larger than the 1048576 bytes allowed",
+    413: "body: larger than the 1048576 bytes allowed",
     422: "query.limit: Input should be less than or equal to 500",
     500: "The service failed, and the failure is in its log",
     503: "The service is busy: no database connection became free in time",
@@ -105,14 +105,11 @@ def _documented(status: int) -> dict[str, Any]:
     return documented
 
 
-def install_problems(app: FastAPI, max_body_bytes: int) -> None:
+def install_problems(app: FastAPI) -> None:
     """Make every error of the application a problem."""
 
     async def http_error(request: Request, error: HTTPException) -> ProblemResponse:
-        detail = error.detail
-        if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            detail = f"The request body is larger than the {max_body_bytes} bytes allowed"
-        return _answer(request, error.status_code, detail, headers=error.headers)
+        return _answer(request, error.status_code, error.detail, headers=error.headers)
 
     async def invalid(request: Request, error: RequestValidationError) -> ProblemResponse:
         fields = [
@@ -127,7 +124,7 @@ def install_problems(app: FastAPI, max_body_bytes: int) -> None:
         detail = next((text for kind, text in DETAIL_OF.items() if isinstance(error, kind)), str(error))
         return _answer(request, status, detail)
 
-    async def unknown(request: Request, error: Exception) -> ProblemResponse:
+    async def unknown(request: Request, _: Exception) -> ProblemResponse:
         return _answer(request, 500, _EXAMPLES[500])
 
     app.add_exception_handler(HTTPException, http_error)  # type: ignore[arg-type]
@@ -143,7 +140,12 @@ def _field(location: tuple[int | str, ...]) -> str:
 
 
 def _answer(
-    request: Request, status: int, detail: str, *, errors: list[dict[str, str]] | None = None, headers: Mapping[str, str] | None = None
+    request: Request,
+    status: int,
+    detail: str,
+    *,
+    errors: list[dict[str, str]] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> ProblemResponse:
     content = _problem(status, detail, request.url.path, errors)
     every = dict(headers or {})
@@ -154,7 +156,11 @@ def _answer(
 
 def _problem(status: int, detail: str, instance: str, errors: list[dict[str, str]] | None = None) -> dict[str, Any]:
     problem: dict[str, Any] = {
-        "type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, "instance": instance
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": instance,
     }
     if errors is not None:
         problem["errors"] = errors

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.dataclasses import dataclass
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
@@ -30,8 +39,19 @@ _LOCAL = frozenset({"development", "test"})
 """Environments that may start a PostgreSQL of their own, and migrate by themselves."""
 
 _LIBPQ_ONLY = frozenset(
-    {"channel_binding", "connect_timeout", "fallback_application_name", "gssencmode", "keepalives", "keepalives_count",
-     "keepalives_idle", "keepalives_interval", "load_balance_hosts", "sslcompression", "tcp_user_timeout"}
+    {
+        "channel_binding",
+        "connect_timeout",
+        "fallback_application_name",
+        "gssencmode",
+        "keepalives",
+        "keepalives_count",
+        "keepalives_idle",
+        "keepalives_interval",
+        "load_balance_hosts",
+        "sslcompression",
+        "tcp_user_timeout",
+    }
 )
 """What libpq understands in a DSN and asyncpg would send to the server as a setting, which refuses the connection."""
 
@@ -136,7 +156,9 @@ class Settings(BaseSettings):
                     f"database.dsn: {self.environment} has no default: set DATABASE_URL or {ENV_PREFIX}DATABASE__DSN"
                 )
             if self.environment == "production" and self.database.migrate_on_start:
-                raise ValueError("database.migrate_on_start: production never migrates at start: run `poolkeeper migrate`")
+                raise ValueError(
+                    "database.migrate_on_start: production never migrates at start: run `poolkeeper migrate`"
+                )
         return self
 
     @property
@@ -186,7 +208,9 @@ def check_dsn(dsn: str) -> None:
         raise ValueError(f"must start with postgresql://, not {parts.scheme or 'nothing'}://{hint}")
     names = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
     if refused := sorted(names & _LIBPQ_ONLY):
-        raise ValueError(f"asyncpg does not know {', '.join(refused)} in a DSN; times are set by database.connect_timeout etc.")
+        raise ValueError(
+            f"asyncpg does not know {', '.join(refused)} in a DSN; times are set by database.connect_timeout etc."
+        )
 
 
 def shown(settings: Settings) -> Iterator[tuple[str, str]]:

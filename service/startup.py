@@ -21,7 +21,7 @@ class Target:
     """Where PostgreSQL is, and how one connects to it outside the pool."""
 
     dsn: Secret
-    password: Secret
+    password: Secret | None
     settings: Settings
 
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
@@ -70,7 +70,7 @@ async def open_database(database: Database, settings: Settings) -> AsyncIterator
 
 
 async def _migrate_if_behind(postgres: Target) -> None:
-    from service.migrations import runner  # imports Alembic and SQLAlchemy, which a running service does not need
+    from service.migrations import runner  # noqa: PLC0415 - imports Alembic and SQLAlchemy, which serving does not need
 
     if (await runner.current(postgres.connect) or "") < HEAD:
         await runner.migrate(postgres.connect)

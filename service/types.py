@@ -13,11 +13,16 @@ Skip = Annotated[int, Query(ge=0, le=BIGINT_MAX, description="How many to leave 
 Limit = Annotated[int, Query(ge=1, le=500, description="How many to give at most")]
 
 
-def _without_nul(text: str) -> str:
+def storable(text: str) -> str:
+    """The text itself. Raises `ValueError` for what UTF-8 or PostgreSQL cannot hold."""
     if "\x00" in text:
         raise ValueError("a NUL character cannot be stored")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("half of a surrogate pair is not a character") from None
     return text
 
 
-Text = Annotated[str, AfterValidator(_without_nul)]
-"""Text that PostgreSQL can store: no NUL; pydantic refuses lone surrogates already."""
+Text = Annotated[str, AfterValidator(storable)]
+"""Text that PostgreSQL can store."""

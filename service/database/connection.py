@@ -35,7 +35,11 @@ class ScopedConnection:
         self._database = database
 
     async def fetch(
-        self, query: LiteralString, *args: Any, timeout: float | None = None, record_class: type[asyncpg.Record] | None = None
+        self,
+        query: LiteralString,
+        *args: Any,
+        timeout: float | None = None,
+        record_class: type[asyncpg.Record] | None = None,
     ) -> list[asyncpg.Record]:
         """All rows."""
         options = {"timeout": timeout, "record_class": record_class}
@@ -43,7 +47,11 @@ class ScopedConnection:
         return rows
 
     async def fetchrow(
-        self, query: LiteralString, *args: Any, timeout: float | None = None, record_class: type[asyncpg.Record] | None = None
+        self,
+        query: LiteralString,
+        *args: Any,
+        timeout: float | None = None,
+        record_class: type[asyncpg.Record] | None = None,
     ) -> asyncpg.Record | None:
         """The first row, or `None`."""
         options = {"timeout": timeout, "record_class": record_class}
@@ -76,7 +84,13 @@ class ScopedConnection:
         where: str | None = None,
     ) -> str:
         """COPY an iterable or asynchronous iterable of tuples into a table; gives a status such as `COPY 3`."""
-        options = {"records": records, "columns": columns, "schema_name": schema_name, "timeout": timeout, "where": where}
+        options = {
+            "records": records,
+            "columns": columns,
+            "schema_name": schema_name,
+            "timeout": timeout,
+            "where": where,
+        }
         status: str = await self._database.frame().send("copy_records_to_table", table_name, (), options)
         return status
 

@@ -21,7 +21,9 @@ class Cursor:
     have their turn.
     """
 
-    def __init__(self, held: Held, query: str, args: tuple[Any, ...], prefetch: int | None, options: dict[str, Any]) -> None:
+    def __init__(
+        self, held: Held, query: str, args: tuple[Any, ...], prefetch: int | None, options: dict[str, Any]
+    ) -> None:
         self._held = held
         self._query = query
         self._args = args

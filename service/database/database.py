@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextvars import ContextVar
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import asyncpg
 
@@ -20,7 +19,7 @@ from service.database.transaction import Transaction
 
 logger = logging.getLogger("service.database")
 
-Secret = str | Callable[[], str]
+Secret = str | Callable[[], str | None]
 """A value, or a function that gives it anew for each connection, so that it can be rotated."""
 
 
@@ -80,8 +79,13 @@ class Database:
             server_settings=options.server_settings(),
             ssl=options.sslmode,
         )
-        self._pool = Pool(driver, options)
-        await self._pool.fill()
+        pool = Pool(driver, options)
+        try:
+            await pool.fill()
+        except BaseException:  # cancelled: nobody else would close it
+            await pool.close()
+            raise
+        self._pool = pool
 
     async def close(self) -> None:
         """Wait for the work in hand, at most `shutdown_timeout` seconds, then end all connections.
@@ -94,12 +98,6 @@ class Database:
             await self._pool.close()
         finally:
             self._state = "closed: open it again before use"
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self.close()
 
     def scope(self, name: str) -> Scope:
         """A unit of work: `async with database.scope("import"):`. It takes no connection by itself.
@@ -145,7 +143,7 @@ def _reveal(secret: Secret | None) -> str | None:
 
 
 async def _reset(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """asyncpg's reset, and what it leaves behind: temporary tables, sequences' state, `SET ROLE`."""
+    """Asyncpg's reset, and what it leaves behind: temporary tables, sequences' state, `SET ROLE`."""
     await connection.execute(
         f"{connection.get_reset_query()}\nDISCARD TEMP; DISCARD SEQUENCES; SET SESSION AUTHORIZATION DEFAULT;"
     )

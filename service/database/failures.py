@@ -27,4 +27,9 @@ def unavailable(error: BaseException) -> DatabaseUnavailable:
     """The named error for a lost or refused connection; raise it `from` the driver's."""
     if isinstance(error, TimeoutError):
         return DatabaseUnavailable("PostgreSQL did not answer in time")
-    return DatabaseUnavailable(f"the connection to PostgreSQL failed: {error or type(error).__name__}")
+    return DatabaseUnavailable(f"the connection to PostgreSQL failed: {reason(error)}")
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, or its name where it says nothing."""
+    return str(error) or type(error).__name__

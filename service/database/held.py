@@ -29,7 +29,7 @@ class Held:
         self._outer = outer
         self._held_outer = outer if isinstance(outer, Held) else None
         self._turn = asyncio.Lock()
-        self._inner = False
+        self.inner = False
         """Whether a block inside this one has the turn."""
         self._turn_timeout = turn_timeout
         self._lease: Lease | None = None
@@ -76,7 +76,7 @@ class Held:
             self._lease = await self.scope.lease()
         else:
             await self._held_outer.take_turn()
-            self._held_outer._inner = True
+            self._held_outer.inner = True
             self._lease = self._held_outer.lease
         return self._lease
 
@@ -88,7 +88,7 @@ class Held:
         """
         self.check_open()
         try:
-            async with asyncio.timeout(self._turn_timeout if self._inner else None):
+            async with asyncio.timeout(self._turn_timeout if self.inner else None):
                 await self._turn.acquire()
         except TimeoutError as error:
             raise PoolTimeout(
@@ -107,7 +107,7 @@ class Held:
         if self._held_outer is None:
             self.scope.give_back(self.lease)
         else:
-            self._held_outer._inner = False
+            self._held_outer.inner = False
             self._held_outer.pass_turn()
 
     def pass_turn(self) -> None:

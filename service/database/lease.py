@@ -22,8 +22,18 @@ class Lease:
     """One pooled connection and what the pool has to know of it. It lives as long as its connection."""
 
     __slots__ = (
-        "begun_with", "connection", "expires_at", "holder", "idle_since", "in_transaction", "pool", "savepoints", "statements", "taken_at",
-        "tainted", "wire",
+        "begun_with",
+        "connection",
+        "expires_at",
+        "holder",
+        "idle_since",
+        "in_transaction",
+        "pool",
+        "savepoints",
+        "statements",
+        "tainted",
+        "taken_at",
+        "wire",
     )
 
     def __init__(
@@ -48,6 +58,12 @@ class Lease:
         self.wire = asyncio.Lock()
         """Taken for each statement of a transaction, whose tasks share the connection."""
 
+    def clean(self) -> None:
+        """Forget what was done on the connection: it has been reset."""
+        self.statements = 0
+        self.tainted = False
+        self.in_transaction = False
+
     def is_closed(self) -> bool:
         """Whether the connection is lost or closed."""
         try:
@@ -69,7 +85,14 @@ class Lease:
             self.tainted = True
         self.statements += 1
         self.pool.totals.statements += 1
-        return await self.guard(lambda: getattr(self.connection, method)(query, *args, **options), options.get("timeout"))
+        return await self.guard(
+            lambda: getattr(self.connection, method)(query, *args, **options), options.get("timeout")
+        )
+
+    async def command(self, sql: str) -> str:
+        """Send one of the transaction's own commands; gives the server's answer. Raises as `send` does."""
+        status: str = await self.guard(lambda: self.connection.execute(sql), None)
+        return status
 
     async def guard(self, call: Callable[[], Awaitable[Any]], timeout: float | None) -> Any:
         """Await an asyncpg call and name its failure, as `send` does. `timeout`: the caller's own, already in the call."""

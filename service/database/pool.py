@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Coroutine
 from time import monotonic
 from typing import Any
@@ -17,8 +17,9 @@ from typing import Any
 import asyncpg
 
 from service.database.errors import PoolNotOpen, PoolTimeout, WrongEventLoop
-from service.database.failures import unavailable
+from service.database.failures import reason, unavailable
 from service.database.lease import Lease
+from service.database.line import Line
 from service.database.options import DatabaseOptions
 from service.database.stats import Stats, Totals
 
@@ -37,7 +38,7 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self._leases: set[Lease] = set()
         self._idle: deque[Lease] = deque()
-        self._waiters: OrderedDict[asyncio.Future[Lease], None] = OrderedDict()
+        self._line = Line(self.give_back)
         self._tasks: set[asyncio.Task[None]] = set()
         self._opening = 0
         self._leased = 0
@@ -64,7 +65,9 @@ class Pool:
         while self._idle:
             lease = self._idle.pop()
             if not lease.is_closed():
-                return self._lend(lease, holder)
+                self._lend(lease)
+                lease.holder = holder
+                return lease
             self._drop(lease)
         return None
 
@@ -74,37 +77,24 @@ class Pool:
         Raises `PoolTimeout` after `acquire_timeout` seconds, or at once when `max_waiting` others wait;
         `DatabaseUnavailable` when no connection can be opened.
         """
-        if len(self._waiters) >= self._options.max_waiting and not self._room():
+        if len(self._line) >= self._options.max_waiting and not self._room():
             self.totals.timeouts += 1
-            raise PoolTimeout(f"{len(self._waiters)} others wait for a connection already (max_waiting)")
-        waiter: asyncio.Future[Lease] = self._loop.create_future()
-        self._waiters[waiter] = None
-        self._grow()
-        timer = self._loop.call_later(self._options.acquire_timeout, self._give_up, waiter)
+            raise PoolTimeout(f"{len(self._line)} others wait for a connection already (max_waiting)")
+        self._grow(waiting=len(self._line) + 1)
         try:
-            return self._lend(await waiter, holder)
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._offer(waiter.result())  # the connection came in the same moment as the cancellation
+            lease = await self._line.wait(self._options.acquire_timeout)
+        except PoolTimeout:
+            self.totals.timeouts += 1
             raise
         finally:
-            timer.cancel()
-            self._waiters.pop(waiter, None)
             self._quiet.set()
-
-    def _lend(self, lease: Lease, holder: str) -> Lease:
         lease.holder = holder
+        return lease
+
+    def _lend(self, lease: Lease) -> None:
         lease.taken_at = monotonic()
         self._leased += 1
         self.totals.leases += 1
-        return lease
-
-    def _give_up(self, waiter: asyncio.Future[Lease]) -> None:
-        if not waiter.done():
-            self._waiters.pop(waiter)
-            self.totals.timeouts += 1
-            seconds = self._options.acquire_timeout
-            waiter.set_exception(PoolTimeout(f"no connection became free within {seconds:g} s: {self.stats()}"))
 
     # --- take back ---
 
@@ -113,14 +103,16 @@ class Pool:
         now = monotonic()
         held = now - lease.taken_at
         if 0 < self._options.slow_lease < held:
-            logger.warning("%s held a connection for %.3f s (slow_lease is %g s)", lease.holder, held, self._options.slow_lease)
+            logger.warning(
+                "%s held a connection for %.3f s (slow_lease is %g s)", lease.holder, held, self._options.slow_lease
+            )
         self.totals.hold_time += held
         self._leased -= 1
         lease.holder = None
         self._quiet.set()
         if lease.is_closed():
             self._drop(lease)
-        elif lease.expires_at <= now or (self.closing and not self._waiters):
+        elif lease.expires_at <= now or (self.closing and not self._line):
             self._spawn(self._retire(lease), "retire connection")
         elif lease.tainted or lease.in_transaction or lease.statements >= self._options.max_queries:
             self._spawn(self._clean(lease), "clean connection")
@@ -130,36 +122,27 @@ class Pool:
 
     def _offer(self, lease: Lease) -> None:
         """To whoever has waited longest, or to the idle ones."""
-        while self._waiters:
-            waiter, _ = self._waiters.popitem(last=False)
-            if not waiter.done():
-                waiter.set_result(lease)
-                return
-        lease.idle_since = monotonic()
-        self._idle.append(lease)
+        if self._line.serve(lease):
+            self._lend(lease)
+        else:
+            lease.idle_since = monotonic()
+            self._idle.append(lease)
 
     async def _clean(self, lease: Lease) -> None:
-        """Roll back what is open, and have asyncpg reset what may have changed; a connection that cannot be cleaned is closed."""
-        renew = lease.tainted or lease.statements >= self._options.max_queries
+        """Roll back what is open, and have asyncpg reset the session. What cannot be cleaned is closed."""
         try:
             async with asyncio.timeout(self._options.connect_timeout):
                 if lease.in_transaction or lease.connection.is_in_transaction():
                     await lease.connection.execute("ROLLBACK")
-                    lease.in_transaction = False
-                if renew:
-                    await self._renew(lease)
-        except Exception as error:
+                await self._driver.release(lease.connection)
+                lease.connection = await self._driver.acquire()
+        except Exception as error:  # noqa: BLE001 - whatever the driver raises, the connection is closed
             logger.info("a connection could not be cleaned, and is closed: %r", error)
             self._drop(lease)
         else:
+            self.totals.resets += 1
+            lease.clean()
             self._offer(lease)
-
-    async def _renew(self, lease: Lease) -> None:
-        await self._driver.release(lease.connection)
-        self.totals.resets += 1
-        lease.connection = await self._driver.acquire()
-        lease.tainted = False
-        lease.statements = 0
 
     async def _retire(self, lease: Lease) -> None:
         """Close a connection politely."""
@@ -167,7 +150,7 @@ class Pool:
         self.totals.closed += 1
         try:
             await lease.connection.close(timeout=self._options.connect_timeout)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever the driver raises, the connection is ended
             lease.terminate()
         self._grow()
 
@@ -183,22 +166,20 @@ class Pool:
     def _room(self) -> bool:
         return len(self._leases) + self._opening < self._options.max_size
 
-    def _grow(self, wanted: int = 0) -> None:
+    def _grow(self, *, waiting: int | None = None, wanted: int = 0) -> None:
         """Open what is missing for those who wait, or up to `wanted` connections."""
-        while self._room() and (self._opening < len(self._waiters) or len(self._leases) + self._opening < wanted):
+        waiting = len(self._line) if waiting is None else waiting
+        while self._room() and (self._opening < waiting or len(self._leases) + self._opening < wanted):
             self._opening += 1
             self._spawn(self._open_one(), "open connection")
 
     async def _open_one(self) -> None:
         try:
             connection = await self._driver.acquire()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever the driver raises, a waiter is told
             self._opening -= 1
             self._not_opened(error)
             return
-        except BaseException:
-            self._opening -= 1
-            raise
         self._opening -= 1
         self._reachable = True
         self.totals.opened += 1
@@ -208,22 +189,18 @@ class Pool:
 
     def _not_opened(self, error: Exception) -> None:
         if self._reachable:
-            logger.warning("cannot open a connection to PostgreSQL: %s", error or type(error).__name__)
+            logger.warning("cannot open a connection to PostgreSQL: %s", reason(error))
         self._reachable = False
-        while self._waiters:
-            waiter, _ = self._waiters.popitem(last=False)
-            if not waiter.done():
-                failure = unavailable(error)
-                failure.__cause__ = error
-                waiter.set_exception(failure)
-                break
+        failure = unavailable(error)
+        failure.__cause__ = error
+        self._line.fail(failure)
         self._grow()
 
     # --- keep and close ---
 
     async def fill(self) -> None:
         """Open `min_size` connections, and wait until each of them is open or has failed."""
-        self._grow(self._options.min_size)
+        self._grow(wanted=self._options.min_size)
         while self._opening:
             await asyncio.wait([task for task in self._tasks if task is not self._keeper])
 
@@ -231,7 +208,7 @@ class Pool:
         while True:
             await asyncio.sleep(_TIDY_INTERVAL)
             self._tidy()
-            self._grow(self._options.min_size)
+            self._grow(wanted=self._options.min_size)
 
     def _tidy(self) -> None:
         now = monotonic()
@@ -253,31 +230,36 @@ class Pool:
         """Let those who hold or wait for a connection finish, for `shutdown_timeout` seconds; then end all connections."""
         self.closing = True
         self._keeper.cancel()
-        if self._leased or self._waiters:
-            await self._wait_for_leases()
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_exception(PoolNotOpen("the pool was closed while this waited for a connection"))
-        for lease in self._idle:
-            self._spawn(self._retire(lease), "retire connection")
-        self._idle.clear()
-        _, unfinished = await asyncio.wait(self._tasks, timeout=self._options.connect_timeout)
-        for task in unfinished:
-            task.cancel()
-        self._driver.terminate()
-        await asyncio.gather(*unfinished, return_exceptions=True)
+        try:
+            if self._leased or self._line:
+                await self._wait_for_leases()
+            await self._end_politely()
+        finally:
+            self._driver.terminate()
+
+    async def _end_politely(self) -> None:
+        while self._line:
+            self._line.fail(PoolNotOpen("the pool was closed while this waited for a connection"))
+        while self._idle:
+            self._spawn(self._retire(self._idle.pop()), "retire connection")
+        if self._tasks:
+            _, unfinished = await asyncio.wait(self._tasks, timeout=self._options.connect_timeout)
+            for task in unfinished:
+                task.cancel()
+            await asyncio.gather(*unfinished, return_exceptions=True)
 
     async def _wait_for_leases(self) -> None:
         try:
             async with asyncio.timeout(self._options.shutdown_timeout):
-                while self._leased or self._waiters:
+                while self._leased or self._line:
                     self._quiet.clear()
                     await self._quiet.wait()
         except TimeoutError:
             holders = sorted(lease.holder for lease in self._leases if lease.holder)
             logger.warning(
                 "closing the pool after %g s although connections are in use, by: %s",
-                self._options.shutdown_timeout, ", ".join(holders) or "nobody",
+                self._options.shutdown_timeout,
+                ", ".join(holders) or "nobody",
             )
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
@@ -294,6 +276,9 @@ class Pool:
     def stats(self) -> Stats:
         """The pool at this moment."""
         return Stats(
-            size=len(self._leases), idle=len(self._idle), leased=self._leased, waiting=len(self._waiters),
+            size=len(self._leases),
+            idle=len(self._idle),
+            leased=self._leased,
+            waiting=len(self._line),
             totals=self.totals.copy(),
         )

@@ -21,7 +21,9 @@ class PoolSource(Protocol):
 class Frame(Protocol):
     """Where a statement of the running code goes: a scope, or a transaction or session block in it."""
 
-    scope: "Scope"
+    @property
+    def scope(self) -> "Scope":
+        """The scope that it is, or is in."""
 
     async def send(self, method: str, query: str, args: Iterable[Any], options: dict[str, Any]) -> Any:
         """Run asyncpg's method of this name."""
@@ -57,7 +59,9 @@ class Scope:
         self._current.set(self)
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.closed = True
         self._current.set(self._outer)
 

@@ -24,7 +24,9 @@ class Session(Held):
         self.enter()
         return lease.connection
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.leave()
         await self.settle(self._end())
 

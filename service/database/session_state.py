@@ -44,7 +44,7 @@ def changes_session(query: str) -> bool:
     """
     if _NESTED_COMMENT.search(query):
         return True
-    code = _LITERALS_AND_COMMENTS.sub(" '' ", query)
+    code = _LITERALS_AND_COMMENTS.sub(lambda found: " " if found[0].startswith(("--", "/*")) else "''", query)
     if _AT_THE_START.search(code) or _ANYWHERE.search(code):
         return True
     return len(_SET_CONFIG.findall(code)) > len(_SET_CONFIG_LOCAL.findall(code))

@@ -67,7 +67,9 @@ class Transaction(Held):
         self._savepoint = f"savepoint_{lease.savepoints}"
         await self._command(f"SAVEPOINT {self._savepoint}")
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.leave()
         if kind is not None:
             await self._undo()
@@ -111,8 +113,7 @@ class Transaction(Held):
 
     async def _command(self, sql: str) -> str:
         async with self.lease.wire:
-            status: str = await self.lease.send("execute", sql, (), {})
-            return status
+            return await self.lease.command(sql)
 
     async def _undo(self) -> None:
         """Roll back and return the connection, also when this task is being cancelled."""
@@ -133,10 +134,10 @@ class Transaction(Held):
     async def _send_rollback(self, lease: Lease) -> None:
         try:
             if self._savepoint is None:
-                await lease.send("execute", "ROLLBACK", (), {})
+                await lease.command("ROLLBACK")
                 lease.in_transaction = False
             else:
-                await lease.send("execute", f"ROLLBACK TO SAVEPOINT {self._savepoint}", (), {})
+                await lease.command(f"ROLLBACK TO SAVEPOINT {self._savepoint}")
         except asyncpg.PostgresError:
             pass  # the savepoint was never made: the transaction is aborted, and its end will say so
         except (asyncpg.InterfaceError, DatabaseUnavailable):

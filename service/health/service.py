@@ -33,4 +33,6 @@ class HealthService:
         except DatabaseError as error:
             raise NotReady(f"no database: {error}") from error
         if revision is None or revision < HEAD:
-            raise NotReady(f"the schema is at {revision or 'nothing'} and the code needs {HEAD}: run `poolkeeper migrate`")
+            raise NotReady(
+                f"the schema is at {revision or 'nothing'} and the code needs {HEAD}: run `poolkeeper migrate`"
+            )

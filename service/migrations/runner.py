@@ -1,8 +1,8 @@
 """Runs Alembic over asyncpg: no second driver, and no ORM."""
 
 import io
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from service.database.failures import reason
 from service.migrations import MigrationError
 
 _LOCK = 7_665_443_217_001
@@ -33,24 +34,29 @@ async def migrate(connect: Connect, to: str = "head") -> None:
 
     Raises `MigrationError` for an unknown revision or a statement that fails; what earlier revisions did is kept.
     """
-    try:
-        connection = await connect()
-    except (OSError, asyncpg.PostgresError) as error:
-        raise MigrationError(f"cannot connect to PostgreSQL to migrate: {error or type(error).__name__}") from error
-    try:
+    async with _connected(connect) as connection:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK, timeout=None)
-        await connection.execute(f"SET lock_timeout = '{_LOCK_TIMEOUT}'; SET statement_timeout = '{_STATEMENT_TIMEOUT}'")
+        await connection.execute(
+            f"SET lock_timeout = '{_LOCK_TIMEOUT}'; SET statement_timeout = '{_STATEMENT_TIMEOUT}'"
+        )
         await _on(connection, lambda sync: _move(sync, to))
-    finally:
-        await connection.close()
 
 
 async def current(connect: Connect) -> str | None:
-    """The revision of the schema, or `None` before the first migration."""
-    connection = await connect()
-    try:
+    """The revision of the schema, or `None` before the first migration. Raises `MigrationError` without a connection."""
+    async with _connected(connect) as connection:
         exists = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
         return await connection.fetchval("SELECT max(version_num) FROM alembic_version") if exists else None
+
+
+@asynccontextmanager
+async def _connected(connect: Connect) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+    try:
+        connection = await connect()
+    except (OSError, asyncpg.PostgresError) as error:
+        raise MigrationError(f"cannot connect to PostgreSQL to migrate: {reason(error)}") from error
+    try:
+        yield connection
     finally:
         await connection.close()
 

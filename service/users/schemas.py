@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, EmailStr, Field, SecretStr, field_validator
 
 from service.items.schemas import Item
-from service.types import Text
+from service.types import storable
 
 
 class NewUser(BaseModel):
@@ -15,6 +15,12 @@ class NewUser(BaseModel):
 
     email: Annotated[EmailStr, Field(max_length=254, examples=["ada@example.com"])]
     password: Annotated[SecretStr, Field(min_length=1, max_length=1024, examples=["correct horse battery staple"])]
+
+    @field_validator("password")
+    @classmethod
+    def _storable(cls, password: SecretStr) -> SecretStr:
+        storable(password.get_secret_value())
+        return password
 
 
 class User(BaseModel):

@@ -1,0 +1,154 @@
+"""A real PostgreSQL for every test that runs SQL, and two ways to keep tests apart.
+
+*rollback*, the default (`container`, `client`): one connection, in a transaction that is never committed.
+*clone* (`cloned_container`, `cloned_client`): a database of its own, from a migrated template; for races, faults and
+whatever must really commit.
+"""
+
+import asyncio
+import itertools
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import pytest
+from dependency_injector import providers
+from httpx import ASGITransport, AsyncClient
+
+from containers import Container
+from service.app import create_app
+from service.database import Database, DatabaseOptions, EmbeddedServer, ScopedConnection
+from service.migrations.runner import migrate
+from tests.rollback import RollbackConnection
+
+_TEMPLATE = "template_migrated"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests read the configuration of tests, whatever the shell has set."""
+    for name in list(os.environ):
+        if name.startswith("POOLKEEPER_") or name == "DATABASE_URL":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("POOLKEEPER_ENV", "test")
+
+
+@pytest.fixture(scope="session")
+def server_dsn() -> Iterator[str]:
+    """An embedded PostgreSQL for this process's tests: its DSN, with an empty database."""
+    server = EmbeddedServer(None)
+    yield server.start()
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def template(server_dsn: str) -> str:
+    """The name of a migrated database, to be copied."""
+
+    async def make() -> None:
+        await _execute(server_dsn, f"CREATE DATABASE {_TEMPLATE}")
+        await migrate(lambda: asyncpg.connect(_database(server_dsn, _TEMPLATE)))
+
+    asyncio.run(make())
+    return _TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def rollback_dsn(server_dsn: str, template: str) -> str:
+    """The DSN of the one database that all tests of the rollback isolation share."""
+    asyncio.run(_execute(server_dsn, f"CREATE DATABASE rollback TEMPLATE {template}"))
+    return _database(server_dsn, "rollback")
+
+
+@pytest.fixture
+async def empty_dsn(server_dsn: str) -> AsyncIterator[str]:
+    """The DSN of a database of this test's own, without any table."""
+    async for dsn in _own_database(server_dsn, "template0"):
+        yield dsn
+
+
+@pytest.fixture
+async def clone_dsn(server_dsn: str, template: str) -> AsyncIterator[str]:
+    """The DSN of a migrated database of this test's own."""
+    async for dsn in _own_database(server_dsn, template):
+        yield dsn
+
+
+@pytest.fixture
+async def container(rollback_dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Container]:
+    """The service's container; nothing that a test does with it is committed."""
+    monkeypatch.setenv("DATABASE_URL", rollback_dsn)
+    container = Container()
+    one_connection = DatabaseOptions(min_size=1, max_size=1)
+    with container.database.override(
+        providers.Singleton(Database, one_connection, connection_class=RollbackConnection)
+    ):
+        async for opened in _opened(container):
+            yield opened
+
+
+@pytest.fixture
+async def cloned_container(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Container]:
+    """The service's container, as it is in production, on a database of its own."""
+    monkeypatch.setenv("DATABASE_URL", clone_dsn)
+    async for opened in _opened(Container()):
+        yield opened
+
+
+@pytest.fixture
+async def client(container: Container) -> AsyncIterator[AsyncClient]:
+    """An HTTP client of the application; nothing is committed."""
+    async with _client(container) as client:
+        yield client
+
+
+@pytest.fixture
+async def cloned_client(cloned_container: Container) -> AsyncIterator[AsyncClient]:
+    """An HTTP client of the application on a database of its own."""
+    async with _client(cloned_container) as client:
+        yield client
+
+
+@pytest.fixture
+async def database(clone_dsn: str) -> AsyncIterator[Database]:
+    """An open database of this test's own, of at most 4 connections."""
+    database = Database(DatabaseOptions(min_size=1, max_size=4, acquire_timeout=2))
+    await database.open(clone_dsn)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def connection(database: Database) -> ScopedConnection:
+    """The scoped connection of `database`."""
+    return ScopedConnection(database)
+
+
+def _client(container: Container) -> AsyncClient:
+    return AsyncClient(transport=ASGITransport(create_app(container)), base_url="http://test")
+
+
+async def _opened(container: Container) -> AsyncIterator[Container]:
+    await container.init_resources()  # type: ignore[misc]
+    yield container
+    await container.shutdown_resources()  # type: ignore[misc]
+
+
+async def _own_database(server_dsn: str, template: str) -> AsyncIterator[str]:
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    await _execute(server_dsn, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield _database(server_dsn, name)
+    await _execute(server_dsn, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _database(dsn: str, name: str) -> str:
+    return dsn.replace("/postgres?", f"/{name}?")
+
+
+async def _execute(dsn: str, sql: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()

@@ -1,0 +1,41 @@
+"""What the tests of the database package share."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import Any
+
+from service.database import Database, DatabaseOptions, ScopedConnection
+
+
+@asynccontextmanager
+async def opened(dsn: str, **options: Any) -> AsyncIterator[tuple[Database, ScopedConnection]]:
+    """An open database with these options, and its scoped connection."""
+    database = Database(DatabaseOptions(**{"min_size": 0, "acquire_timeout": 2, **options}))
+    await database.open(dsn)
+    try:
+        yield database, ScopedConnection(database)
+    finally:
+        await database.close()
+
+
+async def until(condition: Callable[[], object], seconds: float = 3) -> None:
+    """Wait until the condition holds; fail after so many seconds."""
+    deadline = monotonic() + seconds
+    while not condition():
+        assert monotonic() < deadline, "it did not come true in time"
+        await asyncio.sleep(0.005)
+
+
+def whole(database: Database) -> bool:
+    """Whether every connection of the pool is back."""
+    stats = database.stats()
+    return stats.leased == 0 and stats.waiting == 0 and stats.idle == stats.size
+
+
+async def hold(connection: ScopedConnection, entered: asyncio.Event, leave: asyncio.Event) -> None:
+    """Keep a connection, in a transaction, until told to leave."""
+    async with connection.transaction():
+        entered.set()
+        await leave.wait()

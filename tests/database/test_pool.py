@@ -1,0 +1,450 @@
+"""The pool: opening, fairness, limits, renewal, loss, closing."""
+
+import asyncio
+import logging
+from pathlib import Path
+from time import monotonic
+
+import asyncpg
+import pytest
+
+from service.database import (
+    Database,
+    DatabaseOptions,
+    DatabaseUnavailable,
+    NoActiveScope,
+    PoolNotOpen,
+    PoolTimeout,
+    ScopedConnection,
+    WrongEventLoop,
+)
+from tests.database.helpers import hold, opened, until, whole
+
+BACKEND = "SELECT pg_backend_pid()"
+
+
+async def test_use_before_opening_is_an_error_that_says_what_to_do() -> None:
+    """Building a database does no I/O; a statement before `open` raises `PoolNotOpen`, in a scope or outside one."""
+    database = Database()
+    connection = ScopedConnection(database)
+    with pytest.raises(PoolNotOpen, match="init_resources"):
+        await connection.fetchval("SELECT 1")
+    async with database.scope("early"):
+        with pytest.raises(PoolNotOpen, match="init_resources"):
+            await connection.fetchval("SELECT 1")
+    assert database.stats().size == 0
+
+
+async def test_use_after_closing_is_an_error(clone_dsn: str) -> None:
+    """A closed pool refuses statements, and can be opened again."""
+    database = Database(DatabaseOptions(min_size=1))
+    connection = ScopedConnection(database)
+    await database.open(clone_dsn)
+    await database.close()
+    await database.close()
+    async with database.scope("late"):
+        with pytest.raises(PoolNotOpen):
+            await connection.fetchval("SELECT 1")
+    await database.open(clone_dsn)
+    with pytest.raises(RuntimeError, match="open already"):
+        await database.open(clone_dsn)
+    async with database.scope("again"):
+        assert await connection.fetchval("SELECT 1") == 1
+    await database.close()
+
+
+async def test_min_size_connections_are_open_at_once(clone_dsn: str) -> None:
+    """`min_size` connections are ready when `open` returns."""
+    async with opened(clone_dsn, min_size=3) as (database, _):
+        assert (database.stats().size, database.stats().idle) == (3, 3)
+
+
+async def test_there_are_never_more_than_max_size(clone_dsn: str) -> None:
+    """Fifty statements at once share `max_size` connections, and all are answered."""
+    async with opened(clone_dsn, max_size=3) as (database, connection), database.scope("many"):
+        pids = await asyncio.gather(*(connection.fetchval(f"{BACKEND}, pg_sleep(0.01)") for _ in range(50)))
+        assert len(set(pids)) == 3
+        assert database.stats().size == 3
+
+
+async def test_waiters_are_served_in_the_order_in_which_they_came(clone_dsn: str) -> None:
+    """First come, first served."""
+    served: list[int] = []
+    async with opened(clone_dsn, max_size=1) as (database, connection), database.scope("queue"):
+
+        async def work(number: int) -> None:
+            async with connection.transaction():
+                served.append(number)
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*(work(number) for number in range(30)))
+    assert served == list(range(30))
+
+
+async def test_waiting_ends_with_pool_timeout(clone_dsn: str) -> None:
+    """Past `acquire_timeout` a waiter gets `PoolTimeout`, and leaves no trace in the line."""
+    entered, leave = asyncio.Event(), asyncio.Event()
+    async with opened(clone_dsn, max_size=1, acquire_timeout=0.1) as (database, connection), database.scope("slow"):
+        holder = asyncio.create_task(hold(connection, entered, leave))
+        await entered.wait()
+        started = monotonic()
+        with pytest.raises(PoolTimeout, match=r"0\.1 s"):
+            await connection.fetchval("SELECT 1")
+        assert 0.09 < monotonic() - started < 1
+        assert database.stats().waiting == 0
+        leave.set()
+        await holder
+        assert await connection.fetchval("SELECT 1") == 1
+        assert database.stats().totals.timeouts == 1
+
+
+async def test_past_max_waiting_the_next_is_refused_at_once(clone_dsn: str) -> None:
+    """When `max_waiting` others wait already, `PoolTimeout` comes without a wait."""
+    entered, leave = asyncio.Event(), asyncio.Event()
+    async with opened(clone_dsn, max_size=1, max_waiting=2) as (database, connection), database.scope("crowd"):
+        holder = asyncio.create_task(hold(connection, entered, leave))
+        await entered.wait()
+        waiting = [asyncio.create_task(connection.fetchval("SELECT 1")) for _ in range(2)]
+        await until(lambda: database.stats().waiting == 2)
+        started = monotonic()
+        with pytest.raises(PoolTimeout, match="max_waiting"):
+            await connection.fetchval("SELECT 1")
+        assert monotonic() - started < 0.1
+        leave.set()
+        assert await asyncio.gather(*waiting) == [1, 1]
+        await holder
+
+
+async def test_a_cancelled_waiter_does_not_swallow_a_connection(clone_dsn: str) -> None:
+    """A waiter that is cancelled in the moment in which its connection comes passes it on."""
+    async with opened(clone_dsn, max_size=1) as (database, connection), database.scope("cancel"):
+        for _ in range(20):
+            entered, leave = asyncio.Event(), asyncio.Event()
+            holder = asyncio.create_task(hold(connection, entered, leave))
+            await entered.wait()
+            waiter = asyncio.create_task(connection.fetchval("SELECT 1"))
+            await until(lambda: database.stats().waiting == 1)
+            leave.set()
+            await holder
+            waiter.cancel()
+            await asyncio.gather(waiter, return_exceptions=True)
+            await until(lambda: whole(database))
+        assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_a_dead_connection_is_not_handed_out(clone_dsn: str) -> None:
+    """A connection whose backend was ended while it was idle is replaced without an error."""
+    async with opened(clone_dsn, min_size=1, max_size=1) as (database, connection):
+        async with database.scope("first"):
+            pid = await connection.fetchval(BACKEND)
+        await _terminate(clone_dsn, pid)
+        await asyncio.sleep(0.1)
+        async with database.scope("second"):
+            assert await connection.fetchval(BACKEND) != pid
+        assert database.stats().size == 1
+
+
+async def test_a_connection_that_breaks_in_use_is_named_and_dropped(clone_dsn: str) -> None:
+    """`DatabaseUnavailable`, with the driver's error as its cause; the next statement works."""
+    async with opened(clone_dsn, max_size=1) as (database, connection), database.scope("broken"):
+        pid = await connection.fetchval(BACKEND)
+        sleeping = asyncio.create_task(connection.fetchval("SELECT pg_sleep(30)"))
+        await until(lambda: database.stats().leased == 1)
+        await asyncio.sleep(0.05)
+        await _terminate(clone_dsn, pid)
+        with pytest.raises(DatabaseUnavailable) as caught:
+            await sleeping
+        assert isinstance(caught.value.__cause__, asyncpg.PostgresError | asyncpg.InterfaceError)
+        assert await connection.fetchval(BACKEND) != pid
+        await until(lambda: whole(database))
+
+
+async def test_a_server_that_is_not_there_is_said_at_the_statement(tmp_path: Path) -> None:
+    """Opening without a server succeeds; statements raise `DatabaseUnavailable` at once, with the cause."""
+    async with opened(f"postgresql://postgres@/postgres?host={tmp_path}", min_size=2) as (database, connection):
+        async with database.scope("nobody there"):
+            with pytest.raises(DatabaseUnavailable) as caught:
+                await connection.fetchval("SELECT 1")
+        assert isinstance(caught.value.__cause__, OSError)
+        assert database.stats().size == 0
+
+
+async def test_a_statement_past_the_command_timeout_is_given_up(clone_dsn: str) -> None:
+    """The client's limit ends a statement with `DatabaseUnavailable`; the caller's own with `TimeoutError`, as asyncpg's."""
+    async with opened(clone_dsn, command_timeout=0.2, statement_timeout=0) as (database, connection):
+        async with database.scope("slow"):
+            with pytest.raises(DatabaseUnavailable, match="in time"):
+                await connection.fetchval("SELECT pg_sleep(5)")
+            with pytest.raises(TimeoutError):
+                await connection.fetchval("SELECT pg_sleep(5)", timeout=0.1)
+            assert await connection.fetchval("SELECT 1") == 1
+        await until(lambda: whole(database))
+
+
+async def test_the_servers_limits_are_set_on_each_connection(clone_dsn: str) -> None:
+    """Statement and idle-in-transaction timeouts and the application's name reach the session."""
+    options = {"statement_timeout": 7, "idle_in_transaction_timeout": 8.5, "application_name": "under test"}
+    async with opened(clone_dsn, **options) as (database, connection), database.scope("limits"):
+        assert await connection.fetchval("SHOW statement_timeout") == "7s"
+        assert await connection.fetchval("SHOW idle_in_transaction_session_timeout") == "8500ms"
+        assert await connection.fetchval("SHOW application_name") == "under test"
+
+
+async def test_a_connection_is_renewed_at_the_end_of_its_life(clone_dsn: str) -> None:
+    """Past `max_lifetime` a connection is replaced, with up to a tenth of jitter, though it is in use all the time."""
+    async with opened(clone_dsn, min_size=1, max_size=1, max_lifetime=0.3) as (database, connection):
+        async with database.scope("long life"):
+            pids = set()
+            for _ in range(10):
+                pids.add(await connection.fetchval(BACKEND))
+                await asyncio.sleep(0.1)
+        assert 2 <= len(pids) <= 5
+        assert database.stats().totals.closed >= 1
+
+
+async def test_an_idle_connection_is_renewed_too(clone_dsn: str) -> None:
+    """The pool looks after idle connections by itself, and keeps `min_size` of them."""
+    async with opened(clone_dsn, min_size=1, max_size=1, max_lifetime=0.2) as (database, _):
+        await until(lambda: database.stats().totals.opened >= 2, seconds=5)
+        await until(lambda: database.stats().idle == 1)
+
+
+async def test_spare_connections_are_closed_when_idle_for_long(clone_dsn: str) -> None:
+    """Beyond `min_size`, connections go after `max_inactive_lifetime`."""
+    async with opened(clone_dsn, min_size=1, max_size=4, max_inactive_lifetime=0.2) as (database, connection):
+        async with database.scope("burst"):
+            await asyncio.gather(*(connection.fetchval("SELECT pg_sleep(0.05)") for _ in range(4)))
+        assert database.stats().size == 4
+        await until(lambda: database.stats().size == 1, seconds=5)
+
+
+async def test_a_connection_is_renewed_after_max_queries(clone_dsn: str) -> None:
+    """After `max_queries` statements another backend answers."""
+    async with opened(clone_dsn, max_size=1, max_queries=5) as (database, connection), database.scope("many"):
+        pids = [await connection.fetchval(BACKEND) for _ in range(12)]
+    assert len(set(pids)) >= 2
+
+
+async def test_a_rotated_password_is_used_for_the_next_connection(server_dsn: str, clone_dsn: str) -> None:
+    """A function given as the password is asked for each new connection."""
+    asked: list[str] = []
+
+    def password() -> str:
+        asked.append("asked")
+        return f"password {len(asked)}"
+
+    database = Database(DatabaseOptions(min_size=1, max_size=2))
+    await database.open(clone_dsn, password=password)
+    async with database.scope("two"):
+        connection = ScopedConnection(database)
+        await asyncio.gather(*(connection.fetchval("SELECT pg_sleep(0.05)") for _ in range(2)))
+    await database.close()
+    assert len(asked) == 2
+
+
+async def test_closing_waits_for_work_in_hand(clone_dsn: str) -> None:
+    """A transaction that is under way at the start of closing commits."""
+    database = Database(DatabaseOptions(min_size=1, max_size=1))
+    connection = ScopedConnection(database)
+    await database.open(clone_dsn)
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def write() -> None:
+        async with database.scope("writer"), connection.transaction():
+            await connection.execute("CREATE TABLE kept ()")
+            entered.set()
+            await leave.wait()
+            await connection.execute("CREATE TABLE kept_too ()")
+
+    writer = asyncio.create_task(write())
+    await entered.wait()
+    closing = asyncio.create_task(database.close())
+    await asyncio.sleep(0.05)
+    assert not closing.done()
+    leave.set()
+    await asyncio.gather(writer, closing)
+    assert await _fetchval(clone_dsn, "SELECT to_regclass('kept_too') IS NOT NULL")
+
+
+async def test_closing_is_bounded_and_names_who_holds_on(clone_dsn: str, caplog: pytest.LogCaptureFixture) -> None:
+    """After `shutdown_timeout` the scopes that still hold a connection are named, and cut off."""
+    database = Database(DatabaseOptions(min_size=1, shutdown_timeout=0.1))
+    connection = ScopedConnection(database)
+    await database.open(clone_dsn)
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def linger() -> None:
+        async with database.scope("the lingerer"):
+            await hold(connection, entered, leave)
+
+    lingerer = asyncio.create_task(linger())
+    await entered.wait()
+    started = monotonic()
+    with caplog.at_level(logging.WARNING):
+        await database.close()
+    assert monotonic() - started < 2
+    assert "the lingerer" in caplog.text
+    leave.set()
+    with pytest.raises(DatabaseUnavailable, match="nothing was saved"):
+        await lingerer
+    async with asyncio.timeout(3):
+        while await _fetchval(clone_dsn, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'poolkeeper'"):
+            await asyncio.sleep(0.02)
+
+
+async def test_those_who_still_wait_when_the_pool_is_closed_are_told(clone_dsn: str) -> None:
+    """A waiter that closing cannot serve gets `PoolNotOpen`, and new work is refused at once."""
+    database = Database(DatabaseOptions(min_size=1, max_size=1, shutdown_timeout=0.2))
+    connection = ScopedConnection(database)
+    await database.open(clone_dsn)
+    entered, leave = asyncio.Event(), asyncio.Event()
+    async with database.scope("two"):
+        holder = asyncio.create_task(hold(connection, entered, leave))
+        await entered.wait()
+        waiter = asyncio.create_task(connection.fetchval("SELECT 1"))
+        await until(lambda: database.stats().waiting == 1)
+        closing = asyncio.create_task(database.close())
+        await asyncio.sleep(0.05)
+        with pytest.raises(PoolNotOpen, match="closing"):
+            await connection.fetchval("SELECT 1")
+        await closing
+        with pytest.raises(PoolNotOpen, match="closed while this waited"):
+            await waiter
+        leave.set()
+        with pytest.raises(DatabaseUnavailable):
+            await holder
+
+
+async def test_those_who_wait_when_closing_starts_are_served_if_time_allows(clone_dsn: str) -> None:
+    """Closing lets the line run empty."""
+    database = Database(DatabaseOptions(min_size=1, max_size=1))
+    connection = ScopedConnection(database)
+    await database.open(clone_dsn)
+    async with database.scope("queue"):
+        waiting = [asyncio.create_task(connection.fetchval("SELECT pg_sleep(0.01), 1", column=1)) for _ in range(10)]
+        await until(lambda: database.stats().waiting == 9)
+        await database.close()
+        assert await asyncio.gather(*waiting) == [1] * 10
+
+
+async def test_an_opening_that_is_cancelled_leaves_nothing_open(server_dsn: str) -> None:
+    """Whoever gives up waiting for `open` leaves no connection and no task behind."""
+    for delay in (0, 0.001, 0.003):
+        database = Database(DatabaseOptions(min_size=4))
+        opening = asyncio.create_task(database.open(server_dsn))
+        await asyncio.sleep(delay)
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+        assert not database.is_open or opening.done()
+        await database.close()
+    assert [task.get_name() for task in asyncio.all_tasks() if "pool" in task.get_name()] == []
+
+
+async def test_a_lost_idle_connection_is_replaced_without_being_asked_for(clone_dsn: str) -> None:
+    """The pool notices by itself, and is back at `min_size`."""
+    async with opened(clone_dsn, min_size=1, max_size=2) as (database, connection):
+        async with database.scope("first"):
+            await _terminate(clone_dsn, await connection.fetchval(BACKEND))
+        await until(lambda: database.stats().totals.closed == 1, seconds=5)
+        await until(lambda: database.stats().idle == 1)
+
+
+class Stubborn(asyncpg.Connection):  # type: ignore[type-arg]
+    """A connection that can neither be reset nor closed politely."""
+
+    def get_reset_query(self) -> str:
+        return "SELECT 1 / 0"
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        raise TimeoutError
+
+
+async def test_what_cannot_be_reset_or_closed_is_ended(clone_dsn: str) -> None:
+    """A failing reset or close costs its connection, and nothing else."""
+    database = Database(DatabaseOptions(min_size=1, max_size=1), connection_class=Stubborn)
+    connection = ScopedConnection(database)
+    await database.open(clone_dsn)
+    async with database.scope("stubborn"):
+        first = await connection.fetchval(BACKEND)
+        await connection.execute("SET work_mem = '1MB'")
+        assert await connection.fetchval(BACKEND) != first
+        assert await connection.fetchval("SHOW work_mem") == "4MB"
+    await database.close()
+    assert database.stats().size == 0
+
+
+async def test_the_death_of_a_task_of_the_pool_is_logged(clone_dsn: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A mistake in the pool's own work does not pass in silence."""
+    async with opened(clone_dsn) as (database, _):
+
+        def broken() -> None:
+            raise ZeroDivisionError
+
+        database.pool()._tidy = broken
+        await until(lambda: "keeper failed" in caplog.text)
+
+
+async def test_connections_may_live_for_ever(clone_dsn: str) -> None:
+    """With `max_lifetime` 0 none is renewed for its age."""
+    async with opened(clone_dsn, max_lifetime=0) as (database, connection), database.scope("old"):
+        assert await connection.fetchval(BACKEND) == await connection.fetchval(BACKEND)
+
+
+async def test_another_event_loop_is_refused_in_words(database: Database, connection: ScopedConnection) -> None:
+    """A thread that runs a loop of its own is told to use the pool's."""
+    async with database.scope("thread"):
+
+        def in_thread() -> None:
+            asyncio.run(connection.fetchval("SELECT 1"))
+
+        with pytest.raises(WrongEventLoop, match="from_thread"):
+            await asyncio.to_thread(in_thread)
+
+
+async def test_the_pool_can_be_looked_at(database: Database, connection: ScopedConnection) -> None:
+    """`stats` counts connections and waits; a scope knows its statements, its wait and its hold time."""
+    async with database.scope("look") as scope:
+        await asyncio.gather(*(connection.fetchval("SELECT pg_sleep(0.05)") for _ in range(8)))
+        async with connection.transaction():
+            assert database.stats().leased == 1
+            await connection.fetchval("SELECT 1")
+    assert scope.statements == 9
+    assert scope.wait_time > 0.05
+    assert scope.hold_time > 0.4
+    stats = database.stats()
+    assert (stats.size, stats.leased, stats.waiting) == (4, 0, 0)
+    assert stats.totals.leases == 9
+    assert stats.totals.opened == 4
+    assert stats.totals.wait_time == pytest.approx(scope.wait_time)
+    assert stats.totals.hold_time == pytest.approx(scope.hold_time)
+
+
+async def test_a_long_lease_is_logged_with_its_scope(clone_dsn: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A connection held for longer than `slow_lease` is said in the log."""
+    async with opened(clone_dsn, slow_lease=0.01) as (database, connection), database.scope("the slow one"):
+        await connection.fetchval("SELECT pg_sleep(0.05)")
+    assert "the slow one held a connection" in caplog.text
+
+
+async def test_options_that_contradict_each_other_are_refused() -> None:
+    """`min_size` cannot be larger than `max_size`."""
+    with pytest.raises(ValueError, match=r"min_size \(5\) is larger than max_size \(2\)"):
+        DatabaseOptions(min_size=5, max_size=2)
+
+
+async def test_outside_a_scope_the_error_says_what_to_write(database: Database, connection: ScopedConnection) -> None:
+    """`NoActiveScope` shows the line that is missing."""
+    with pytest.raises(NoActiveScope, match=r"async with database\.scope\("):
+        await connection.fetchval("SELECT 1")
+
+
+async def _terminate(dsn: str, pid: int) -> None:
+    await _fetchval(dsn, f"SELECT pg_terminate_backend({pid})")
+
+
+async def _fetchval(dsn: str, sql: str) -> object:
+    other = await asyncpg.connect(dsn)
+    try:
+        return await other.fetchval(sql)
+    finally:
+        await other.close()

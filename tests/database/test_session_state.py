@@ -1,0 +1,38 @@
+"""Which statements change the session, told from their text."""
+
+import pytest
+
+from service.database.session_state import changes_session
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SET search_path = x", "set session work_mem = 1", "RESET ALL", "DISCARD TEMP", "LISTEN a", "UNLISTEN *", "LOAD 'x'",
+        "PREPARE p AS SELECT 1", "DEALLOCATE p", "DECLARE c CURSOR WITH HOLD FOR SELECT 1", "CALL p()", "START TRANSACTION",
+        "SELECT 1; SET x = 1", "-- a comment\nSET x = 1", "/* a */ /* b */ SET x = 1", "/* a /* nested */ */ SET x = 1",
+        "SELECT '--'; SET x = 1", "SELECT E'\\''; SET x = 1 --'", "SELECT $$;$$; SET x = 1", "SELECT 'a\\'; SET x = 1",
+        "CREATE TEMP TABLE t ()", "create local temporary table t ()", "CREATE OR REPLACE TEMP VIEW v AS SELECT 1",
+        "CREATE TABLE pg_temp.t ()", "SELECT 1 INTO TEMP t", "WITH a AS (SELECT pg_advisory_lock(1)) SELECT 1",
+        "SELECT pg_try_advisory_lock(1)", "SELECT set_config('a', 'b', false)", "SELECT set_config('a', $1, $2)",
+        "SELECT set_config('a', 'b', true), set_config('c', 'd', false)", "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+    ],
+)  # fmt: skip
+def test_what_changes_the_session_is_seen(query: str) -> None:
+    """Wherever it stands in the text, whatever comes before it."""
+    assert changes_session(query)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT 1", "UPDATE t SET a = 1", "INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE SET a = 2",
+        "ALTER TABLE t ALTER a SET NOT NULL", "SELECT ';SET x = 1'", "SELECT '; SET x = ''1'''", "-- ;\n-- SET x = 1\nSELECT 1",
+        "SELECT $body$; SET x = 1$body$", "SET LOCAL x = 1", "SET TRANSACTION READ ONLY", "SET CONSTRAINTS ALL DEFERRED",
+        "SELECT set_config('a', $1, true)", "SELECT pg_advisory_xact_lock(1)", "SELECT settings FROM offset_table",
+        "SELECT temp FROM weather", "DELETE FROM reset", "WITH x AS (SELECT 1) SELECT * FROM x", "SELECT $1; SELECT $2",
+    ],
+)  # fmt: skip
+def test_what_does_not_change_it_costs_no_reset(query: str) -> None:
+    """UPDATE ... SET, transaction-local settings and words in literals leave nothing behind."""
+    assert not changes_session(query)

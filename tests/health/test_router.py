@@ -1,0 +1,75 @@
+"""Health over HTTP: when the service says that it cannot work, and why."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from httpx import ASGITransport, AsyncClient, Response
+
+from containers import Container
+from service.app import create_app
+
+
+async def _ready(container: Container) -> Response:
+    async with AsyncClient(transport=ASGITransport(create_app(container)), base_url="http://test") as client:
+        assert (await client.get("/health/live")).json() == {"status": "ok"}
+        return await client.get("/health/ready")
+
+
+def _refused(answer: Response, reason: str) -> bool:
+    return answer.status_code == 503 and "Retry-After" in answer.headers and reason in answer.json()["detail"]
+
+
+async def test_ready_when_all_is_well(client: AsyncClient) -> None:
+    """200 with the database there and the schema up to date."""
+    assert (await client.get("/health/ready")).json() == {"status": "ok"}
+
+
+async def test_not_ready_before_the_start_and_after_the_end(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starting and draining are a 503 with that word; live is 200 all the time."""
+    monkeypatch.setenv("DATABASE_URL", clone_dsn)
+    container = Container()
+    assert _refused(await _ready(container), "starting")
+    await container.init_resources()  # type: ignore[misc]
+    assert (await _ready(container)).status_code == 200
+    await container.shutdown_resources()  # type: ignore[misc]
+    assert _refused(await _ready(container), "draining")
+
+
+async def test_not_ready_while_it_drains(cloned_container: Container) -> None:
+    """From the moment in which closing starts, while a transaction is still under way."""
+    database, connection = cloned_container.database(), cloned_container.connection()
+    async with database.scope("slow"), connection.transaction():
+        closing = asyncio.create_task(database.close())
+        await asyncio.sleep(0.01)
+        assert _refused(await _ready(cloned_container), "draining")
+    await closing
+
+
+async def test_not_ready_while_the_schema_is_behind(empty_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason names both revisions and the command; after migrating, the same process is ready."""
+    monkeypatch.setenv("DATABASE_URL", empty_dsn)
+    monkeypatch.setenv("POOLKEEPER_DATABASE__MIGRATE_ON_START", "false")
+    container = Container()
+    await container.init_resources()  # type: ignore[misc]
+    assert _refused(
+        await _ready(container), "the schema is at nothing and the code needs 0001: run `poolkeeper migrate`"
+    )
+    async with container.database().scope("pretend"):
+        await container.connection().execute("CREATE TABLE alembic_version (version_num text)")
+        assert _refused(await _ready(container), "at nothing")
+        await container.connection().execute("INSERT INTO alembic_version VALUES ('0000')")
+        assert _refused(await _ready(container), "at 0000")
+        await container.connection().execute("UPDATE alembic_version SET version_num = '9999'")
+    assert (await _ready(container)).status_code == 200, "a schema ahead of the code is that of the next version"
+    await container.shutdown_resources()  # type: ignore[misc]
+
+
+async def test_not_ready_without_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service starts without a server, and says that there is none."""
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://postgres@/postgres?host={tmp_path}")
+    monkeypatch.setenv("POOLKEEPER_DATABASE__MIGRATE_ON_START", "false")
+    container = Container()
+    await container.init_resources()  # type: ignore[misc]
+    assert _refused(await _ready(container), "no database")
+    await container.shutdown_resources()  # type: ignore[misc]

@@ -1,0 +1,105 @@
+"""The command line, in this process and as a process."""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import pytest
+from typer.testing import CliRunner
+
+from containers import Container
+from service import cli
+from service.graph import mermaid
+
+DSN_WITH_SECRET = "postgresql://app:hunter2@db.example/app"
+
+
+def _invoke(*arguments: str) -> str:
+    result = CliRunner().invoke(cli.app, arguments)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_config_prints_every_value_and_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With secrets masked."""
+    monkeypatch.setenv("DATABASE_URL", DSN_WITH_SECRET)
+    lines = _invoke("config").splitlines()
+    assert "environment = test    # POOLKEEPER_ENV" in lines
+    assert "database.dsn = **********    # environment variable DATABASE_URL" in lines
+    assert "database.migrate_on_start = True    # config/test.toml" in lines
+    assert "database.max_size = 10    # default" in lines
+    assert "hunter2" not in "\n".join(lines)
+
+
+def test_graph_prints_the_containers_graph() -> None:
+    """As the container has it now."""
+    assert _invoke("graph") == mermaid(Container()) + "\n"
+
+
+def test_migrate_goes_up_and_down_and_says_so(empty_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call says from where to where; `status` fails while the schema is behind."""
+    monkeypatch.setenv("DATABASE_URL", empty_dsn)
+    behind = CliRunner().invoke(cli.app, ["migrate", "status"])
+    assert (behind.exit_code, behind.output) == (1, "schema: base, code: 0001\n")
+    assert _invoke("migrate") == "from base to 0001\n"
+    assert _invoke("migrate") == "at 0001 already\n"
+    assert _invoke("migrate", "status") == "schema: 0001, code: 0001\n"
+    assert _invoke("migrate", "--to", "base") == "from 0001 to base\n"
+    assert _invoke("migrate", "--to", "0001") == "from base to 0001\n"
+
+
+def test_migrate_sql_prints_and_touches_nothing(empty_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It needs no database at all."""
+    monkeypatch.setenv("DATABASE_URL", DSN_WITH_SECRET)
+    sql = _invoke("migrate", "--sql")
+    assert "CREATE TABLE users" in sql
+    assert "INSERT INTO alembic_version" in sql
+
+
+@pytest.mark.parametrize(
+    ("variables", "arguments", "status", "message"),
+    [
+        ({"POOLKEEPER_ENV": "production"}, ["config"], 78, "Configuration error: config/production.toml"),
+        ({"DATABASE_URL": "mysql://x"}, ["migrate"], 78, "Configuration error: database.dsn"),
+        ({"DATABASE_URL": "postgresql://u@127.0.0.1:1/d"}, ["migrate"], 1, "cannot connect to PostgreSQL"),
+        ({"DATABASE_URL": "postgresql://u@127.0.0.1:1/d"}, ["migrate", "status"], 1, "cannot connect to PostgreSQL"),
+    ],
+)
+def test_known_failures_are_one_message_and_a_status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    variables: dict[str, str], arguments: list[str], status: int, message: str,
+) -> None:  # fmt: skip
+    """No traceback: 78 for the configuration, 1 for the rest."""
+    if variables.get("POOLKEEPER_ENV") == "production":
+        (tmp_path / "config").mkdir()
+        monkeypatch.chdir(tmp_path)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.argv", ["poolkeeper", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == status
+    output = capsys.readouterr().err
+    assert output.startswith(message), output
+    assert len(output.splitlines()) == 1
+
+
+def test_a_wrong_revision_is_one_message(
+    empty_dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And leaves the schema where it was."""
+    monkeypatch.setenv("DATABASE_URL", empty_dsn)
+    monkeypatch.setattr("sys.argv", ["poolkeeper", "migrate", "--to", "9999"])
+    with pytest.raises(SystemExit, match="1"):
+        cli.main()
+    assert "9999" in capsys.readouterr().err
+
+    async def tables() -> int:
+        connection = await asyncpg.connect(empty_dsn)
+        count: int = await connection.fetchval("SELECT count(*) FROM pg_tables WHERE tablename = 'users'")
+        await connection.close()
+        return count
+
+    assert asyncio.run(tables()) == 0

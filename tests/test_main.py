@@ -1,0 +1,152 @@
+"""The service as processes: plain uvicorn, several workers, reload, and how it starts and ends."""
+
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+
+import httpx
+import pytest
+
+from tests.processes import answer, end, free_port, run, running
+
+ADA = {"email": "ada@example.com", "password": "correct horse"}
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """An empty folder outside the checkout, without configuration, that the embedded server's user can reach."""
+    with TemporaryDirectory(prefix="poolkeeper-run-") as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
+
+
+def _server_runs(folder: Path) -> bool:
+    return (folder / ".poolkeeper/postgres/postmaster.pid").exists()
+
+
+@pytest.fixture
+def warm(folder: Path) -> Path:
+    """A folder in which the service has run once: its database is made and migrated."""
+    assert run("poolkeeper", "migrate", cwd=folder).stdout == "from base to 0001\n"
+    assert not _server_runs(folder)
+    return folder
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_plain_uvicorn_works_by_itself_and_ends_with_its_database(folder: Path, sent: signal.Signals) -> None:
+    """From an empty folder to an answer; a signal ends the service and the embedded server; the data is there again."""
+    port = free_port()
+    command = ("uvicorn", "service.main:app", "--port", str(port))
+    with running(*command, cwd=folder) as process:
+        assert answer(f"http://127.0.0.1:{port}/users/", process).json() == []
+        assert httpx.post(f"http://127.0.0.1:{port}/users/", json=ADA).status_code == 201
+        assert _server_runs(folder)
+        end(process, sent)
+    assert not _server_runs(folder)
+    assert "Traceback" not in (folder / "output.txt").read_text()
+    with running(*command, cwd=folder) as process:
+        assert [user["email"] for user in answer(f"http://127.0.0.1:{port}/users/", process).json()] == [ADA["email"]]
+
+
+def test_two_workers_share_the_one_embedded_server(folder: Path) -> None:
+    """Both start in the same empty folder at once, both answer, and the last one stops the server."""
+    port = free_port()
+    with running("uvicorn", "service.main:app", "--workers", "2", "--port", str(port), cwd=folder) as process:
+        assert answer(f"http://127.0.0.1:{port}/users/", process).json() == []
+        for number in range(20):
+            user = {**ADA, "email": f"{number}@example.com"}
+            assert httpx.post(f"http://127.0.0.1:{port}/users/", json=user).status_code == 201
+            assert len(httpx.get(f"http://127.0.0.1:{port}/users/").json()) == number + 1
+        assert end(process) == 0
+    assert not _server_runs(folder)
+
+
+def test_reload_starts_again_when_a_file_changes(warm: Path) -> None:
+    """A touched file gives a new process on the same data."""
+    (warm / "touched.py").write_text("")
+    port = free_port()
+    with running("uvicorn", "service.main:app", "--reload", "--port", str(port), cwd=warm) as process:
+        assert answer(f"http://127.0.0.1:{port}/users/", process).status_code == 200
+        (warm / "touched.py").write_text("# changed")
+        deadline = monotonic() + 20
+        while (warm / "output.txt").read_text().count("Application startup complete") < 2:
+            assert monotonic() < deadline
+        assert answer(f"http://127.0.0.1:{port}/users/", process).status_code == 200
+        end(process)
+    assert not _server_runs(warm)
+
+
+def test_serve_says_where_the_documentation_is_and_starts_quickly(warm: Path) -> None:
+    """The first answer of a warm start comes well within seconds."""
+    port = free_port()
+    with running("poolkeeper", "serve", "--port", str(port), cwd=warm) as process:
+        assert answer(f"http://127.0.0.1:{port}/users/", process, seconds=10).status_code == 200
+        assert f"http://127.0.0.1:{port}/docs" in (warm / "output.txt").read_text()
+        assert end(process) in {0, -signal.SIGINT}
+    assert not _server_runs(warm)
+
+
+def test_the_module_is_the_command(folder: Path) -> None:
+    """`python -m service` does what `poolkeeper` does."""
+    assert run("python", "-m", "service", "graph", cwd=folder).stdout.startswith("flowchart LR\n")
+
+
+def test_a_port_in_use_is_one_message(folder: Path) -> None:
+    """Before anything is started, with what to do."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = run("poolkeeper", "serve", "--port", str(port), cwd=folder)
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"Cannot listen at 127.0.0.1:{port}: Address already in use. "
+        f"Stop what uses it, or choose another: --port {port + 1}\n"
+    )
+
+
+@pytest.mark.parametrize("command", [("uvicorn", "service.main:app"), ("poolkeeper", "serve")])
+def test_a_mistake_in_the_configuration_ends_with_status_78(folder: Path, command: tuple[str, ...]) -> None:
+    """One message that names the key and its source, and no traceback, under plain uvicorn as well."""
+    result = run(*command, "--port", str(free_port()), cwd=folder, POOLKEEPER_DATABASE__MAX_SISE="3")
+    assert result.returncode == 78
+    assert result.stderr == (
+        "Configuration error: database.max_sise (environment variable POOLKEEPER_DATABASE__MAX_SISE): "
+        "there is no such setting\n"
+    )
+
+
+def test_workers_with_a_mistake_in_the_configuration_end_instead_of_starting_for_ever(folder: Path) -> None:
+    """Uvicorn's parent process gives up."""
+    result = run(
+        "uvicorn", "service.main:app", "--workers", "2", "--port", str(free_port()), cwd=folder, POOLKEEPER_ENV="x"
+    )
+    assert "POOLKEEPER_ENV: 'x' is none of" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", [("uvicorn", "service.main:app"), ("poolkeeper", "serve")])
+def test_data_of_another_version_is_one_message(folder: Path, command: tuple[str, ...]) -> None:
+    """The service ends with the reason, and without a traceback."""
+    data = folder / ".poolkeeper/postgres"
+    data.mkdir(parents=True)
+    (data / "PG_VERSION").write_text("15\n")
+    result = run(*command, "--port", str(free_port()), cwd=folder)
+    assert result.returncode != 0
+    assert "is of PostgreSQL 15, and the embedded server is 18" in result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("command", [("uvicorn", "service.main:app", "--port", "0"), ("poolkeeper", "migrate")])
+def test_a_data_folder_that_cannot_be_written_is_one_message(folder: Path, command: tuple[str, ...]) -> None:
+    """The folder and the reason are named."""
+    (folder / "file").write_text("")
+    result = run(*command, cwd=folder, POOLKEEPER_EMBEDDED__DATA_DIR=str(folder / "file" / "data"))
+    assert result.returncode != 0
+    assert "cannot use its data folder" in result.stderr
+    assert "Not a directory" in result.stderr
+    assert "Traceback" not in result.stdout + result.stderr

@@ -1,0 +1,202 @@
+"""Configuration: where values come from, and what is said of a mistake."""
+
+from pathlib import Path
+
+import pytest
+
+from containers import Container
+from service.configuration import ConfigurationError
+from service.settings import Settings, shown
+
+DSN = "postgresql://app:hunter2@db.example/app"
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of configuration of this test's own, with the environment `development` in force."""
+    for name in ("base", "development", "production"):
+        (tmp_path / f"{name}.toml").write_text("")
+    monkeypatch.setenv("POOLKEEPER_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setenv("POOLKEEPER_ENV", "development")
+    return tmp_path
+
+
+@pytest.fixture
+def secrets(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty secrets directory that is in use."""
+    folder = tmp_path_factory.mktemp("secrets")
+    monkeypatch.setenv("POOLKEEPER_SECRETS_DIR", str(folder))
+    return folder
+
+
+def test_sources_go_before_one_another_as_documented(
+    config: Path, secrets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Environment, DATABASE_URL, secrets, the environment's file, the base file, defaults; each value knows its source."""
+
+    def dsn() -> tuple[str | None, str]:
+        settings = Settings()
+        return settings.dsn(), settings.origin("database.dsn")
+
+    assert dsn() == (None, "default")
+    (config / "base.toml").write_text("[database]\ndsn = 'postgresql://base'\nmax_size = 3")
+    assert dsn() == ("postgresql://base", str(config / "base.toml"))
+    (config / "development.toml").write_text("[database]\ndsn = 'postgresql://development'")
+    assert dsn() == ("postgresql://development", str(config / "development.toml"))
+    (secrets / "database__dsn").write_text("postgresql://secret\n")
+    assert dsn() == ("postgresql://secret", f"secret file {secrets / 'database__dsn'}")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://url")
+    assert dsn() == ("postgresql://url", "environment variable DATABASE_URL")
+    monkeypatch.setenv("POOLKEEPER_DATABASE__DSN", "postgresql://variable")
+    assert dsn() == ("postgresql://variable", "environment variable POOLKEEPER_DATABASE__DSN")
+    assert Settings().database.max_size == 3
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("base.toml", "[database]\nmax_sise = 3", r"^database\.max_sise \(.*base\.toml\): there is no such setting$"),
+        ("base.toml", "[databsae]\nmax_size = 3", r"^databsae \(.*base\.toml\): there is no such setting$"),
+        ("development.toml", "[database]\nmax_size = 'x'", r"^database\.max_size \(.*development\.toml\): .*integer"),
+        ("development.toml", "[database]\nacquire_timeout = -1", r"database\.acquire_timeout .* greater than 0"),
+        (
+            "development.toml",
+            "[database]\nmin_size = 50",
+            r"database .*: min_size \(50\) is larger than max_size \(10\)",
+        ),
+        ("development.toml", "[database\n", r"development\.toml: not valid TOML"),
+        ("development.toml", "database = 7", r"^database \(.*development\.toml\): "),
+    ],
+)
+def test_a_mistake_in_a_file_is_one_message_with_key_and_source(
+    config: Path, file: str, text: str, message: str
+) -> None:
+    """A misspelt key, a bad value, a file that is not TOML."""
+    (config / file).write_text(text)
+    with pytest.raises(ConfigurationError, match=message):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "POOLKEEPER_DATABASE__MAX_SISE",
+            "3",
+            r"^database\.max_sise \(environment variable POOLKEEPER_DATABASE__MAX_SISE\): ",
+        ),
+        (
+            "POOLKEEPER_DATABSAE__MAX_SIZE",
+            "3",
+            r"^environment variable POOLKEEPER_DATABSAE__MAX_SIZE: there is no setting",
+        ),
+        (
+            "POOLKEEPER_DATABASE__MAX_SIZE",
+            "many",
+            r"^database\.max_size \(environment variable .*__MAX_SIZE\): .*integer",
+        ),
+        ("POOLKEEPER_DATABASE", "{", r"database"),
+        ("POOLKEEPER_ENVIRONMENT", "test", "there is no setting"),
+        ("POOLKEEPER_ENV", "staging", r"staging\.toml: the file is missing"),
+        ("POOLKEEPER_CONFIG_DIR", "/nowhere", r"^POOLKEEPER_CONFIG_DIR: there is no folder /nowhere$"),
+        ("POOLKEEPER_SECRETS_DIR", "/nowhere", r"^POOLKEEPER_SECRETS_DIR: there is no folder /nowhere$"),
+        (
+            "DATABASE_URL",
+            "mysql://u:hunter2@h/d",
+            r"^database\.dsn \(environment variable DATABASE_URL\): must start with",
+        ),
+        ("DATABASE_URL", "postgresql+asyncpg://u:hunter2@h/d", "leave out the driver's name"),
+        ("DATABASE_URL", "postgresql://u:hunter2@h/d?connect_timeout=3", "does not know connect_timeout in a DSN"),
+    ],
+)
+def test_a_mistake_in_the_environment_is_one_message(
+    config: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
+) -> None:
+    """The variable is named, and no secret is."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        Settings()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_production_has_no_default_database(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No DSN, no start; and it never migrates at start."""
+    monkeypatch.setenv("POOLKEEPER_ENV", "production")
+    with pytest.raises(ConfigurationError, match=r"database\.dsn: production has no default: set DATABASE_URL"):
+        Settings()
+    monkeypatch.setenv("DATABASE_URL", DSN)
+    assert not Settings().migrate_on_start
+    monkeypatch.setenv("POOLKEEPER_DATABASE__MIGRATE_ON_START", "true")
+    with pytest.raises(ConfigurationError, match="production never migrates at start"):
+        Settings()
+
+
+@pytest.mark.parametrize("environment", ["development", "test", "production"])
+def test_the_shipped_files_are_valid(monkeypatch: pytest.MonkeyPatch, environment: str) -> None:
+    """Each of the four files, as it is in the repository."""
+    monkeypatch.setenv("POOLKEEPER_ENV", environment)
+    monkeypatch.setenv("DATABASE_URL", DSN)
+    settings = Settings()
+    assert settings.environment == environment
+    assert settings.migrate_on_start == (environment != "production")
+    assert settings.diagnostics.enabled == (environment == "development")
+
+
+def test_no_config_folder_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside the checkout the defaults hold; an unknown environment is still refused."""
+    monkeypatch.chdir(tmp_path)
+    assert Container().settings().database.max_size == 10
+    monkeypatch.setenv("POOLKEEPER_ENV", "prodution")
+    with pytest.raises(ConfigurationError, match="'prodution' is none of development, production, test"):
+        Settings()
+
+
+def test_secrets_are_masked_wherever_settings_are_shown(
+    config: Path, secrets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the repr, and in what `poolkeeper config` prints."""
+    monkeypatch.setenv("DATABASE_URL", DSN)
+    (secrets / "database__password").write_text("hunter3")
+    settings = Settings()
+    text = repr(settings) + str(dict(shown(settings))) + str(settings.database)
+    assert "hunter" not in text
+    assert dict(shown(settings))["database.dsn"] == "**********"
+
+
+def test_a_secret_that_is_rotated_is_read_anew(config: Path, secrets: Path) -> None:
+    """The password and the DSN come from their files each time; a file that is gone is an error that names it."""
+    (secrets / "database__dsn").write_text(DSN)
+    (secrets / "database__password").write_text("first\n")
+    settings = Settings()
+    assert (settings.dsn(), settings.database_password()) == (DSN, "first")
+    (secrets / "database__password").write_text("second\n")
+    assert settings.database_password() == "second"
+    (secrets / "database__password").unlink()
+    with pytest.raises(ConfigurationError, match="database__password: the secret cannot be read"):
+        settings.database_password()
+
+
+def test_an_unknown_secret_is_refused(config: Path, secrets: Path) -> None:
+    """A misspelt file in the secrets directory is named."""
+    (secrets / "database__pasword").write_text("x")
+    with pytest.raises(ConfigurationError, match=r"database\.pasword \(secret file .*database__pasword\)"):
+        Settings()
+
+
+def test_a_file_that_cannot_be_read_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a traceback; root can read everything, so the refusal is made here."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("service.configuration.TomlConfigSettingsSource", refuse)
+    with pytest.raises(ConfigurationError, match=r"development\.toml: cannot be read: Permission denied"):
+        Settings()
+
+
+def test_values_given_in_code_go_before_all(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Settings(...)` in a script or a test wins over the environment."""
+    monkeypatch.setenv("POOLKEEPER_DATABASE__MAX_SIZE", "3")
+    settings = Settings(database={"max_size": 4})
+    assert (settings.database.max_size, settings.origin("database.max_size")) == (4, "argument")
+    assert Settings(database={"dsn": None}).dsn() is None

@@ -1,0 +1,134 @@
+"""Users over HTTP."""
+
+import asyncio
+
+import pytest
+from httpx import AsyncClient
+
+from containers import Container
+
+ADA = {"email": "ada@example.com", "password": "correct horse"}
+
+
+async def test_a_registered_user_can_be_read(client: AsyncClient) -> None:
+    """Registration is a 201 with the user, who is then found by id and in the list."""
+    created = await client.post("/users/", json=ADA)
+    assert created.status_code == 201
+    user = created.json()
+    assert user == {"id": user["id"], "email": "ada@example.com", "is_active": True, "items": []}
+    assert (await client.get(f"/users/{user['id']}")).json() == user
+    assert (await client.get("/users/")).json() == [user]
+
+
+@pytest.mark.parametrize("again", ["ada@example.com", "ADA@example.com", "Ada@EXAMPLE.com"])
+async def test_an_address_registers_once_in_whatever_case(client: AsyncClient, again: str) -> None:
+    """A second registration with one e-mail is a 400, and leaves one row."""
+    await client.post("/users/", json=ADA)
+    refused = await client.post("/users/", json={**ADA, "email": again})
+    assert refused.status_code == 400
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.json()["detail"] == "Email already registered"
+    assert len((await client.get("/users/")).json()) == 1
+
+
+async def test_ten_registrations_at_once_leave_one_row(cloned_client: AsyncClient) -> None:
+    """Ten POSTs with one address at once: one 201, nine 400, one row."""
+    answers = await asyncio.gather(*(cloned_client.post("/users/", json=ADA) for _ in range(10)))
+    assert sorted(answer.status_code for answer in answers) == [201] + [400] * 9
+    assert len((await cloned_client.get("/users/")).json()) == 1
+
+
+async def test_an_unknown_user_is_a_404(client: AsyncClient) -> None:
+    """An id that nobody has is a 404 that says so."""
+    answer = await client.get("/users/1000000")
+    assert (answer.status_code, answer.json()["detail"]) == (404, "User not found")
+
+
+@pytest.mark.parametrize("user_id", [0, -1, 2**63, 10**40, "x", "1.5"])
+async def test_an_id_outside_bigint_is_a_422_that_names_it(client: AsyncClient, user_id: object) -> None:
+    """What cannot be an id is refused by name, before it reaches the database."""
+    answer = await client.get(f"/users/{user_id}")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "path.user_id"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"email": "not an address"}, "body.email"),
+        ({"email": "a\x00@example.com"}, "body.email"),
+        ({"email": "\ud800@example.com"}, "body.email"),
+        ({"email": f"{'a' * 300}@example.com"}, "body.email"),
+        ({"password": ""}, "body.password"),
+        ({"password": "a" * 1025}, "body.password"),
+        ({"password": "a\x00"}, "body.password"),
+        ({"password": "\ud800"}, "body.password"),
+        ({"password": None}, "body.password"),
+        ({"nickname": "ada"}, "body.nickname"),
+    ],
+)
+async def test_bad_input_is_a_422_that_names_the_field(
+    client: AsyncClient, change: dict[str, object], field: str
+) -> None:
+    """Whatever is wrong with a field, the answer is a 422 with its name, and nobody is registered."""
+    answer = await client.post(
+        "/users/", content=_json({**ADA, **change}), headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"][0]["field"] == field
+    assert (await client.get("/users/")).json() == []
+
+
+@pytest.mark.parametrize("query", ["skip=-1", f"skip={2**63}", "limit=0", "limit=501", "limit=x"])
+@pytest.mark.parametrize("path", ["/users/", "/items/"])
+async def test_a_page_outside_the_limits_is_a_422(client: AsyncClient, path: str, query: str) -> None:
+    """`skip` is at least 0 and within bigint, `limit` is 1 to 500."""
+    answer = await client.get(f"{path}?{query}")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == f"query.{query.split('=', maxsplit=1)[0]}"
+
+
+async def test_skip_and_limit_give_a_page(client: AsyncClient) -> None:
+    """Pages come in the order of registration; past the end there is nothing, however far."""
+    for name in "abc":
+        await client.post("/users/", json={**ADA, "email": f"{name}@example.com"})
+    emails = [user["email"] for user in (await client.get("/users/?skip=1&limit=1")).json()]
+    assert emails == ["b@example.com"]
+    assert (await client.get(f"/users/?skip={2**63 - 1}")).json() == []
+
+
+async def test_a_list_costs_one_statement_whatever_its_length(client: AsyncClient, container: Container) -> None:
+    """Users with their items come in a fixed number of statements."""
+
+    async def statements() -> int:
+        before = container.database().stats().totals.statements
+        await client.get("/users/")
+        return container.database().stats().totals.statements - before
+
+    assert await statements() == 1
+    for name in "abc":
+        user = (await client.post("/users/", json={**ADA, "email": f"{name}@example.com"})).json()
+        await client.post(f"/users/{user['id']}/items/", json={"title": "first"})
+        await client.post(f"/users/{user['id']}/items/", json={"title": "second"})
+    assert await statements() == 1
+    users = (await client.get("/users/")).json()
+    assert [[item["title"] for item in user["items"]] for user in users] == [["first", "second"]] * 3
+
+
+async def test_the_password_is_stored_as_argon2id_and_never_answered(client: AsyncClient, container: Container) -> None:
+    """What is stored is a hash that fits the password, and no answer carries either."""
+    created = await client.post("/users/", json=ADA)
+    async with container.database().scope("look"):
+        stored = await container.connection().fetchval("SELECT password_hash FROM users")
+    assert stored.startswith("$argon2id$")
+    assert await container.passwords().verify(ADA["password"], stored)
+    assert not await container.passwords().verify("wrong", stored)
+    for answer in (created, await client.get("/users/"), await client.get(f"/users/{created.json()['id']}")):
+        assert "password" not in answer.text
+        assert stored not in answer.text
+
+
+def _json(body: dict[str, object]) -> bytes:
+    import json
+
+    return json.dumps(body).encode()
