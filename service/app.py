@@ -22,13 +22,6 @@ from service.users.router import router as users_router
 ROUTERS: tuple[APIRouter, ...] = (users_router, items_router, health_router)
 DIAGNOSTICS: tuple[APIRouter, ...] = (diagnostics_router,)
 
-TAGS = [
-    {"name": "users", "description": "Who owns items"},
-    {"name": "items", "description": "What users own"},
-    {"name": "health", "description": "For whoever supervises the service"},
-    {"name": "diagnostics", "description": "Shows how the service behaves; not in production"},
-]
-
 
 def create_app(container: Container) -> FastAPI:
     """The application that serves a container. Its resources are opened at the server's start and closed at its end.
@@ -52,7 +45,6 @@ def create_app(container: Container) -> FastAPI:
         title="Poolkeeper",
         summary="Users and items, on scoped connections",
         version="0.1.0",
-        openapi_tags=[tag for tag in TAGS if any(tag["name"] in router.tags for router in routers)],
         lifespan=lifespan,
         generate_unique_id_function=_operation_id,
     )

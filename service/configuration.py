@@ -28,6 +28,10 @@ _OF_THE_LOADER = {"ENV", "CONFIG_DIR", "SECRETS_DIR"}
 _KNOWN_ENVIRONMENTS = {"development", "test", "production"}
 
 
+_FOLDERS = (Path("config"), Path(__file__).parents[1] / "config")
+"""Where the files are looked for: in the working directory, else beside the code."""
+
+
 class ConfigurationError(Exception):
     """The configuration has a mistake. The message names each key and its source, and no secret."""
 
@@ -166,8 +170,8 @@ def config_files() -> list[Path]:
     """The TOML files of this environment, strongest first; none where there is no `config` folder at all."""
     environment = environment_name()
     named = os.environ.get(f"{ENV_PREFIX}CONFIG_DIR")
-    folder = Path(named or "config")
-    if not folder.is_dir():
+    folder = Path(named) if named else next((folder for folder in _FOLDERS if folder.is_dir()), None)
+    if folder is None or not folder.is_dir():
         if named:
             raise ConfigurationError(f"{ENV_PREFIX}CONFIG_DIR: there is no folder {folder}")
         if environment not in _KNOWN_ENVIRONMENTS:

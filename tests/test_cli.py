@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from containers import Container
 from service import cli
 from service.graph import mermaid
+from service.migrations import HEAD
 
 DSN_WITH_SECRET = "postgresql://app:hunter2@db.example/app"
 
@@ -42,11 +43,11 @@ def test_migrate_goes_up_and_down_and_says_so(empty_dsn: str, monkeypatch: pytes
     """Each call says from where to where; `status` fails while the schema is behind."""
     monkeypatch.setenv("DATABASE_URL", empty_dsn)
     behind = CliRunner().invoke(cli.app, ["migrate", "status"])
-    assert (behind.exit_code, behind.output) == (1, "schema: base, code: 0001\n")
-    assert _invoke("migrate") == "from base to 0001\n"
-    assert _invoke("migrate") == "at 0001 already\n"
-    assert _invoke("migrate", "status") == "schema: 0001, code: 0001\n"
-    assert _invoke("migrate", "--to", "base") == "from 0001 to base\n"
+    assert (behind.exit_code, behind.output) == (1, f"schema: base, code: {HEAD}\n")
+    assert _invoke("migrate") == f"from base to {HEAD}\n"
+    assert _invoke("migrate") == f"at {HEAD} already\n"
+    assert _invoke("migrate", "status") == f"schema: {HEAD}, code: {HEAD}\n"
+    assert _invoke("migrate", "--to", "base") == f"from {HEAD} to base\n"
     assert _invoke("migrate", "--to", "0001") == "from base to 0001\n"
 
 

@@ -10,6 +10,7 @@ from time import monotonic
 import httpx
 import pytest
 
+from service.migrations import HEAD
 from tests.processes import answer, end, free_port, run, running
 
 ADA = {"email": "ada@example.com", "password": "correct horse"}
@@ -17,7 +18,7 @@ ADA = {"email": "ada@example.com", "password": "correct horse"}
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """An empty folder outside the checkout, without configuration, that the embedded server's user can reach."""
+    """An empty folder outside the checkout that the embedded server's user can reach."""
     with TemporaryDirectory(prefix="poolkeeper-run-") as name:
         path = Path(name)
         path.chmod(0o755)
@@ -31,7 +32,7 @@ def _server_runs(folder: Path) -> bool:
 @pytest.fixture
 def warm(folder: Path) -> Path:
     """A folder in which the service has run once: its database is made and migrated."""
-    assert run("poolkeeper", "migrate", cwd=folder).stdout == "from base to 0001\n"
+    assert run("poolkeeper", "migrate", cwd=folder).stdout == f"from base to {HEAD}\n"
     assert not _server_runs(folder)
     return folder
 
@@ -125,7 +126,7 @@ def test_workers_with_a_mistake_in_the_configuration_end_instead_of_starting_for
     result = run(
         "uvicorn", "service.main:app", "--workers", "2", "--port", str(free_port()), cwd=folder, POOLKEEPER_ENV="x"
     )
-    assert "POOLKEEPER_ENV: 'x' is none of" in result.stderr
+    assert "x.toml: the file is missing (POOLKEEPER_ENV is 'x')" in result.stderr
     assert "Traceback" not in result.stderr
 
 

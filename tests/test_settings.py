@@ -144,10 +144,20 @@ def test_the_shipped_files_are_valid(monkeypatch: pytest.MonkeyPatch, environmen
 
 def test_no_config_folder_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outside the checkout the defaults hold; an unknown environment is still refused."""
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("service.configuration._FOLDERS", (tmp_path / "config",))
     assert Container().settings().database.max_size == 10
     monkeypatch.setenv("POOLKEEPER_ENV", "prodution")
     with pytest.raises(ConfigurationError, match="'prodution' is none of development, production, test"):
+        Settings()
+
+
+def test_files_are_found_from_any_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that is started elsewhere still has the configuration beside its code; a folder at hand goes before."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("POOLKEEPER_ENV", "development")
+    assert Settings().diagnostics.enabled
+    (tmp_path / "config").mkdir()
+    with pytest.raises(ConfigurationError, match=r"^config/development\.toml: the file is missing"):
         Settings()
 
 

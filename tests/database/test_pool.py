@@ -349,7 +349,7 @@ async def test_a_lost_idle_connection_is_replaced_without_being_asked_for(clone_
         await until(lambda: database.stats().idle == 1)
 
 
-class Stubborn(asyncpg.Connection):  # type: ignore[type-arg]
+class Stubborn(asyncpg.Connection):
     """A connection that can neither be reset nor closed politely."""
 
     def get_reset_query(self) -> str:
@@ -373,14 +373,16 @@ async def test_what_cannot_be_reset_or_closed_is_ended(clone_dsn: str) -> None:
     assert database.stats().size == 0
 
 
-async def test_the_death_of_a_task_of_the_pool_is_logged(clone_dsn: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_death_of_a_task_of_the_pool_is_logged(
+    clone_dsn: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A mistake in the pool's own work does not pass in silence."""
     async with opened(clone_dsn) as (database, _):
 
         def broken() -> None:
             raise ZeroDivisionError
 
-        database.pool()._tidy = broken
+        monkeypatch.setattr(database.pool(), "_tidy", broken)
         await until(lambda: "keeper failed" in caplog.text)
 
 

@@ -8,6 +8,7 @@ from httpx import ASGITransport, AsyncClient, Response
 
 from containers import Container
 from service.app import create_app
+from service.migrations import HEAD
 
 
 async def _ready(container: Container) -> Response:
@@ -53,7 +54,7 @@ async def test_not_ready_while_the_schema_is_behind(empty_dsn: str, monkeypatch:
     container = Container()
     await container.init_resources()  # type: ignore[misc]
     assert _refused(
-        await _ready(container), "the schema is at nothing and the code needs 0001: run `poolkeeper migrate`"
+        await _ready(container), f"the schema is at nothing and the code needs {HEAD}: run `poolkeeper migrate`"
     )
     async with container.database().scope("pretend"):
         await container.connection().execute("CREATE TABLE alembic_version (version_num text)")
