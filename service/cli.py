@@ -37,7 +37,15 @@ def serve(
     Settings()  # a mistake ends it here, before any worker starts
     _check_free(host, port)
     typer.echo(f"Documentation: http://{host}:{port}/docs")
-    uvicorn.run("service.main:app", host=host, port=port, workers=workers, reload=reload, timeout_graceful_shutdown=20)
+    uvicorn.run(
+        "service.main:app",
+        host=host,
+        port=port,
+        workers=workers,
+        reload=reload,
+        timeout_graceful_shutdown=20,
+        reset_contextvars=True,  # requests pipelined on one connection do not inherit each other's (uvicorn #2167)
+    )
 
 
 @migrations.callback()

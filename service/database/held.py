@@ -87,19 +87,25 @@ class Held:
         wait for the very task that waits here.
         """
         self.check_open()
+        if self.inner:
+            await self._wait_for_inner()
+        else:
+            await self._turn.acquire()
         try:
-            async with asyncio.timeout(self._turn_timeout if self.inner else None):
+            self.check_open()
+        except BaseException:
+            self._turn.release()
+            raise
+
+    async def _wait_for_inner(self) -> None:
+        try:
+            async with asyncio.timeout(self._turn_timeout):
                 await self._turn.acquire()
         except TimeoutError as error:
             raise PoolTimeout(
                 f"no turn on the connection of the {self.what} in scope {self.scope.name!r} within "
                 f"{self._turn_timeout:g} s: another task's block inside it is still open"
             ) from error
-        try:
-            self.check_open()
-        except BaseException:
-            self._turn.release()
-            raise
 
     def return_lease(self) -> None:
         """The reverse of `take_lease`."""

@@ -6,9 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import asyncpg
 import pytest
@@ -26,14 +24,6 @@ async def _fetchval(dsn: str, sql: str) -> object:
 
 def _runs(data_dir: Path) -> bool:
     return (data_dir / "postmaster.pid").exists()
-
-
-@pytest.fixture
-def open_path() -> Iterator[Path]:
-    """A folder that the server's own user can reach (pytest's are private), with a path short enough for a socket."""
-    with TemporaryDirectory(prefix="poolkeeper-test-") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from service.database import (
     Database,
     DatabaseOptions,
     DatabaseUnavailable,
+    EmbeddedServer,
     NoActiveScope,
     PoolNotOpen,
     PoolTimeout,
@@ -167,6 +168,64 @@ async def test_a_server_that_is_not_there_is_said_at_the_statement(tmp_path: Pat
                 await connection.fetchval("SELECT 1")
         assert isinstance(caught.value.__cause__, OSError)
         assert database.stats().size == 0
+
+
+async def test_when_the_server_is_back_so_is_the_pool(open_path: Path) -> None:
+    """Started without a server, stopped under it and started again: statements fail in words, then work, without a restart."""
+    server = EmbeddedServer(open_path / "data")
+    dsn = server.start()
+    server.stop()
+    async with opened(dsn, min_size=2, max_size=2) as (database, connection), database.scope("patient"):
+        for _ in range(2):
+            with pytest.raises(DatabaseUnavailable):
+                await connection.fetchval("SELECT 1")
+            server = EmbeddedServer(open_path / "data")
+            await asyncio.to_thread(server.start)
+            assert await connection.fetchval("SELECT 1") == 1
+            await until(lambda: database.stats().idle == 2)
+            await asyncio.to_thread(server.stop)
+
+
+async def test_a_password_is_rotated_on_a_real_server(open_path: Path) -> None:
+    """Connections in use live on; the next one uses the new password, and an outdated one is refused in words."""
+    server = EmbeddedServer(open_path / "data")
+    dsn = await asyncio.to_thread(server.start)
+    hba = server.data_dir / "pg_hba.conf"
+    hba.write_text(f"local all rotating scram-sha-256\n{hba.read_text()}")
+    await _fetchval(dsn, "SELECT pg_reload_conf()")
+    await _fetchval(dsn, "CREATE ROLE rotating LOGIN PASSWORD 'first'")
+    secret = open_path / "password"
+    secret.write_text("first")
+    database = Database(DatabaseOptions(min_size=1, max_size=2))
+    connection = ScopedConnection(database)
+    await database.open(dsn.replace("postgres:@", "rotating@"), password=secret.read_text)
+    async with database.scope("rotation"), connection.transaction():
+        assert await connection.fetchval("SELECT current_user") == "rotating"
+        await _fetchval(dsn, "ALTER ROLE rotating PASSWORD 'second'")
+        async with database.scope("too early"):
+            with pytest.raises(DatabaseUnavailable, match="password authentication failed"):
+                await connection.fetchval("SELECT 1")
+        secret.write_text("second")
+        async with database.scope("in time"):
+            assert await connection.fetchval("SELECT 1") == 1
+        assert await connection.fetchval("SELECT 1") == 1
+    await database.close()
+    await asyncio.to_thread(server.stop)
+
+
+async def test_the_tls_mode_reaches_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As libpq names it; without one, the DSN decides."""
+    asked: list[object] = []
+
+    async def connect(*_: object, ssl: object, **__: object) -> None:
+        asked.append(ssl)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(asyncpg, "connect", connect)
+    for mode in ("verify-full", None):
+        async with opened("postgresql://h/d", sslmode=mode, min_size=1):
+            pass
+    assert asked == ["verify-full", None]
 
 
 async def test_a_statement_past_the_command_timeout_is_given_up(clone_dsn: str) -> None:

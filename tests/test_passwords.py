@@ -1,0 +1,37 @@
+"""Password hashes: argon2id, and never on the event loop."""
+
+import asyncio
+import threading
+
+import pytest
+
+from service.passwords import PasswordHasher
+
+
+@pytest.fixture
+def hasher() -> PasswordHasher:
+    """A hasher that is as quick as argon2 allows, with two threads."""
+    return PasswordHasher(memory_kib=8, time_cost=1, threads=2)
+
+
+async def test_a_hash_fits_its_password_alone(hasher: PasswordHasher) -> None:
+    """Two hashes of one password differ, and both fit it."""
+    first, second = await hasher.hash("correct horse"), await hasher.hash("correct horse")
+    assert first != second
+    assert first.startswith("$argon2id$v=19$m=8,t=1,p=1$")
+    assert await hasher.verify("correct horse", first)
+    assert await hasher.verify("correct horse", second)
+    assert not await hasher.verify("Correct horse", first)
+
+
+async def test_hashing_leaves_the_event_loop_free() -> None:
+    """While hashes of a second are made, the loop goes on; and there are never more at once than threads."""
+    hasher = PasswordHasher(memory_kib=64 * 1024, time_cost=4, threads=1)
+    hashing = asyncio.gather(*(hasher.hash("x") for _ in range(4)))
+    turns = 0
+    while not hashing.done():
+        await asyncio.sleep(0.001)
+        turns += 1
+    assert turns > 20
+    assert len([thread for thread in threading.enumerate() if thread.name.startswith("password")]) == 1
+    assert len(await hashing) == 4
