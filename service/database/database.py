@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -51,10 +51,13 @@ class Database:
         """Whether it is being closed, or was: it takes no new work."""
         return self._pool is not None and self._pool.closing
 
-    async def open(self, dsn: Secret, *, password: Secret | None = None) -> None:
+    async def open(
+        self, dsn: Secret, *, password: Secret | None = None, prepare: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         """Open the pool, with `min_size` connections where the server is there.
 
         `dsn`: `postgresql://user:password@host:port/database`. `password`: takes precedence over the DSN's.
+        `prepare`: awaited before each connection is opened; while it raises, none is.
 
         A server that is not there does not stop it: statements raise `DatabaseUnavailable` until it is. Opening an open
         database raises `RuntimeError`.
@@ -63,6 +66,8 @@ class Database:
             raise RuntimeError("the database is open already")
 
         async def connect(*_: Any, **arguments: Any) -> asyncpg.Connection[asyncpg.Record]:
+            if prepare is not None:
+                await prepare()
             return await asyncpg.connect(_reveal(dsn), password=_reveal(password), **arguments)
 
         options = self.options
