@@ -41,9 +41,7 @@ class Service:
         self.database: Database = container.database()
         self.connection: ScopedConnection = container.connection()
         self.writes: dict[str, Write] = {"statement": self._statement, "transaction": self._transaction}
-        self.client = AsyncClient(
-            transport=ASGITransport(self.app, raise_app_exceptions=False), base_url="http://test"
-        )
+        self.client = AsyncClient(transport=ASGITransport(self.app, raise_app_exceptions=False), base_url="http://test")
         self.app.add_api_route("/rows/{kind}/{key}", self._write, methods=["POST"], status_code=201)
 
     async def _write(self, kind: str, key: str) -> str:

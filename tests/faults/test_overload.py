@@ -37,7 +37,9 @@ async def test_ten_times_what_the_pool_carries_is_refused_in_time(
         peak = await _offered(service, "peak", CARRIES)
         overload = await _offered(service, "overload", 10 * CARRIES)
         await service.is_whole()
-    print(f"good answers a second: {peak.good_rate:.1f} of {CARRIES:g} offered, {overload.good_rate:.1f} of ten times that")
+    print(
+        f"good answers a second: {peak.good_rate:.1f} of {CARRIES:g} offered, {overload.good_rate:.1f} of ten times that"
+    )
     assert set(overload.statuses) == {201, 503}
     assert overload.retry_after == {"1"}
     assert overload.longest_refusal < service.database.options.acquire_timeout + 2
@@ -104,6 +106,7 @@ async def test_clients_that_hang_up_by_the_hundred_leave_nothing_behind(
         await service.is_whole()
     rows = Counter(await keys(server.dsn))
     assert {f"stays-{wave}-{number}" for wave in range(5) for number in range(20)} <= rows.keys()
+    assert any(key.startswith("gone-") for key in rows), "no request of those who hung up was ever begun"
     assert max(rows.values()) == 1
 
 
@@ -123,12 +126,12 @@ async def _listening(service: Service) -> AsyncIterator[int]:
 
 
 def _request(key: str) -> bytes:
-    return f"POST /rows/slowly/{key} HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\n\r\n\"x\"\n".encode()
+    return f'POST /rows/slowly/{key} HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\n\r\n"x"\n'.encode()
 
 
 async def _hang_up(port: int, key: str, number: int) -> None:
     """Send a part of the request or all of it, wait a little, and go: every second client with a reset."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
     request = _request(key)
     writer.write(request[: len(request) * (1 + number % 5) // 5])
     await asyncio.sleep(number % 7 / 100)

@@ -3,12 +3,10 @@
 import asyncio
 import random
 
-
 import pytest
 
 from tests.faults.load import INSERT, SECONDS, fetch, keys, load, serving
 from tests.faults.servers import Server
-
 
 PATIENT = 6.0
 """Seconds: nobody is refused for having waited, where the waits are the point."""
