@@ -57,11 +57,12 @@ class Service:
 
     async def is_back(self, since: float) -> float:
         """Wait until a write is acknowledged; gives the seconds since the database was there again."""
-        for number in itertools.count():
-            answer = await self.client.post(f"/rows/transaction/back-{since}-{number}")
-            if answer.status_code == 201:
-                break
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(20):
+            for number in itertools.count():
+                answer = await self.client.post(f"/rows/transaction/back-{since}-{number}")
+                if answer.status_code == 201:
+                    break
+                await asyncio.sleep(0.01)
         seconds = monotonic() - since
         print(f"back after {seconds:.3f} s")
         assert seconds < BACK
