@@ -10,6 +10,7 @@ import asyncpg
 
 from service.database import Database, EmbeddedServer
 from service.database.database import Secret
+from service.database.hosts import connect
 from service.migrations import HEAD, DatabaseAbsent
 from service.settings import Settings
 
@@ -27,7 +28,7 @@ class Target:
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
         """A connection without limits for statements, for migrations and checks."""
         options = self.settings.database
-        return await asyncpg.connect(
+        return await connect(
             self.dsn() if callable(self.dsn) else self.dsn,
             password=self.password() if callable(self.password) else self.password,
             timeout=options.connect_timeout,

@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 
 from service.database.errors import NoActiveScope, PoolNotOpen
+from service.database.hosts import connect
 from service.database.options import DatabaseOptions
 from service.database.pool import Pool
 from service.database.scope import Frame, Scope
@@ -56,7 +57,8 @@ class Database:
     ) -> None:
         """Open the pool, with `min_size` connections where the server is there.
 
-        `dsn`: `postgresql://user:password@host:port/database`. `password`: takes precedence over the DSN's.
+        `dsn`: `postgresql://user:password@host:port/database`, or with several hosts.
+        `password`: takes precedence over the DSN's.
         `prepare`: awaited before each connection is opened; while it raises, none is.
 
         A server that is not there does not stop it: statements raise `DatabaseUnavailable` until it is. Opening an open
@@ -65,14 +67,14 @@ class Database:
         if self.is_open:
             raise RuntimeError("the database is open already")
 
-        async def connect(*_: Any, **arguments: Any) -> asyncpg.Connection[asyncpg.Record]:
+        async def opened(*_: Any, **arguments: Any) -> asyncpg.Connection[asyncpg.Record]:
             if prepare is not None:
                 await prepare()
-            return await asyncpg.connect(_reveal(dsn), password=_reveal(password), **arguments)
+            return await connect(_reveal(dsn), password=_reveal(password), **arguments)
 
         options = self.options
         driver = await asyncpg.create_pool(
-            connect=connect,
+            connect=opened,
             min_size=0,
             max_size=options.max_size,
             max_queries=options.max_queries,

@@ -161,7 +161,8 @@ async def test_a_write_that_the_server_refuses_as_a_standby_does_drops_the_conne
     clone_dsn: str, database: Database, connection: ScopedConnection
 ) -> None:
     """Nobody asked for a read-only transaction: `DatabaseUnavailable`, and the next connection may find the new primary."""
-    name = clone_dsn.split("/")[3].split("?")[0]
+    async with database.scope("name"):
+        name = await connection.fetchval("SELECT current_database()")
     async with opened(clone_dsn, max_size=1) as (demoted, through_demoted):
         async with database.scope("demote"):
             await connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")

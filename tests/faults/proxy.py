@@ -25,17 +25,18 @@ class Proxy:
         self._flowing.set()
         self._connections: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Server | None = None
-        self._port = 0
+        self.port = 0
+        """Where it listens, from the first time on."""
 
     @property
     def dsn(self) -> str:
         """Through this proxy."""
-        return f"postgresql://postgres@127.0.0.1:{self._port}/postgres"
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
     async def listen(self) -> None:
         """Take connections, at the same port each time."""
-        self._listener = await asyncio.start_server(self._connected, "127.0.0.1", self._port)
-        self._port = self._listener.sockets[0].getsockname()[1]
+        self._listener = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
+        self.port = self._listener.sockets[0].getsockname()[1]
 
     def freeze(self) -> None:
         """Pass no more bytes, and say nothing."""

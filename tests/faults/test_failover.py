@@ -9,6 +9,7 @@ import pytest
 
 from tests.database.helpers import until
 from tests.faults.load import PATIENCE, SECONDS, Service, fetch, load, serving
+from tests.faults.proxy import proxied
 from tests.faults.servers import Server, copied
 from tests.processes import free_port
 
@@ -37,9 +38,12 @@ async def standby(primary: Server, folder: Path) -> AsyncIterator[Server]:
 
 
 def _either(first: Server, second: Server) -> str:
-    return (
-        f"postgresql://postgres@127.0.0.1:{first.port},127.0.0.1:{second.port}/postgres?target_session_attrs=read-write"
-    )
+    return _any_of(first.port, second.port)
+
+
+def _any_of(*ports: int | None) -> str:
+    hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+    return f"postgresql://postgres@{hosts}/postgres?target_session_attrs=read-write"
 
 
 async def _ports(service: Service) -> set[int]:
@@ -86,3 +90,19 @@ async def test_connections_to_a_demoted_primary_are_dropped(
             await clients.some_more()
         await clients.is_consistent(standby.dsn)
         assert await _ports(service) == {standby.port}
+
+
+async def test_a_primary_that_is_gone_without_a_word_does_not_hide_the_promoted_standby(
+    primary: Server, standby: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first host's machine lost its power: its silence uses up its own share of the time, not the second host's."""
+    async with proxied(primary.socket) as network:
+        async with serving(_any_of(network.port, standby.port), monkeypatch) as service:
+            async with load(service) as clients:
+                network.freeze()
+                await asyncio.to_thread(standby.promote)
+                await asyncio.sleep(service.database.options.command_timeout)  # for those who wait for an answer
+                await service.is_back(monotonic())
+                await clients.some_more()
+            await clients.is_consistent(standby.dsn)
+            assert await _ports(service) == {standby.port}
