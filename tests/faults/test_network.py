@@ -7,6 +7,7 @@ from time import monotonic
 
 import pytest
 
+from tests.database.helpers import until
 from tests.faults.load import SECONDS, fetch, keys, load, serving
 from tests.faults.proxy import CutCommit, Proxy, proxied
 from tests.faults.servers import Server
@@ -69,8 +70,9 @@ async def test_a_connection_lost_at_commit_has_an_unknown_outcome_and_is_not_tri
         service.writes["counted"] = counted
         async with load(service, "counted", "statement") as clients:
             for _ in range(5):
+                before = len(clients.refused)
                 proxy.cut_commits = when
-                await asyncio.sleep(SECONDS / 10)
+                await until(lambda before=before: len(clients.refused) >= before + 5, seconds=20)  # type: ignore[misc]
                 proxy.cut_commits = None
                 await service.is_back(monotonic())
                 await clients.some_more()

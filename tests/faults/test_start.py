@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from service.migrations import HEAD
-from tests.faults.load import BACK, CLIENTS, PATIENCE, SECONDS, fetch, serving
+from tests.database.helpers import until
+from tests.faults.load import BACK, CLIENTS, PATIENCE, fetch, serving
 from tests.faults.servers import Server
 from tests.processes import answer, end, free_port, run, running
 
@@ -51,7 +52,7 @@ async def test_without_a_server_it_says_not_ready_and_why_and_works_as_soon_as_t
         async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             for number in range(CLIENTS):
                 group.create_task(client(number))
-            await asyncio.sleep(SECONDS / 3)
+            await until(lambda: all(statuses.values()), seconds=PATIENCE)
             await asyncio.to_thread(server.start)
             started = monotonic()
             while (await service.client.get("/health/ready")).status_code != 200:
