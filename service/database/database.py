@@ -19,6 +19,11 @@ from service.database.transaction import Transaction
 
 logger = logging.getLogger("service.database")
 
+_NO_SCOPE = (
+    'no scope is open here: write `async with database.scope("name of the work"):` around it. '
+    "In a request the middleware does that"
+)
+
 Secret = str | Callable[[], str | None]
 """A value, or a function that gives it anew for each connection, so that it can be rotated."""
 
@@ -111,11 +116,15 @@ class Database:
         frame = self._current.get()
         if frame is None:
             self.pool()
-            raise NoActiveScope(
-                'no scope is open here: write `async with database.scope("name of the work"):` around it. '
-                "In a request the middleware does that"
-            )
+            raise NoActiveScope(_NO_SCOPE)
         return frame
+
+    def current_scope(self) -> Scope:
+        """The scope that the running code is in. Raises `NoActiveScope` outside any."""
+        frame = self._current.get()
+        if frame is None:
+            raise NoActiveScope(_NO_SCOPE)
+        return frame.scope
 
     def transaction(self, begin: str) -> Transaction:
         """A transaction block that starts with the statement `begin`; `ScopedConnection.transaction` is the way to it."""

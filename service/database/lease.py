@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from service.database.caller import Line
 from service.database.failures import breaks_connection, unavailable
 from service.database.session_state import changes_session
 
@@ -29,10 +30,12 @@ class Lease:
         "idle_since",
         "in_transaction",
         "pool",
+        "reported",
         "savepoints",
         "statements",
         "tainted",
         "taken_at",
+        "taken_by",
         "wire",
     )
 
@@ -46,6 +49,10 @@ class Lease:
         self.holder: str | None = None
         """The name of the scope that has it, for messages; `None` while nobody has."""
         self.taken_at = 0.0
+        self.taken_by: Line | None = None
+        """The line of code that asked for it, where slow leases are logged."""
+        self.reported = False
+        """Whether this lease was logged as slow."""
         self.statements = 0
         self.tainted = False
         """The session may have changed: reset it in full before anybody else gets it."""

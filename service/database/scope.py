@@ -6,6 +6,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from service.database.caller import calling_line
 from service.database.errors import ScopeClosed
 from service.database.lease import Lease
 from service.database.pool import Pool
@@ -89,6 +90,8 @@ class Scope:
             if self.closed:
                 self.give_back(lease)
                 self.check_open()
+        if pool.reports_slow_leases:
+            lease.taken_by = calling_line()
         return lease
 
     def give_back(self, lease: Lease) -> None:

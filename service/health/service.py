@@ -3,6 +3,7 @@
 from asyncpg import UndefinedTableError
 
 from service.database import Database, DatabaseError, ScopedConnection
+from service.drain import Drain
 from service.errors import Unavailable
 from service.migrations import HEAD
 
@@ -16,13 +17,14 @@ class NotReady(Unavailable):
 class HealthService:
     """Asks the database, where it can be asked."""
 
-    def __init__(self, database: Database, connection: ScopedConnection) -> None:
+    def __init__(self, database: Database, connection: ScopedConnection, drain: Drain) -> None:
         self._database = database
         self._connection = connection
+        self._drain = drain
 
     async def check_ready(self) -> None:
         """Raises `NotReady` while it starts or stops, without a database, or with a schema older than the code."""
-        if self._database.is_closing:
+        if self._drain.active or self._database.is_closing:
             raise NotReady("draining: the service is stopping")
         if not self._database.is_open:
             raise NotReady("starting: the pool is not open yet")

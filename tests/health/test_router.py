@@ -47,6 +47,17 @@ async def test_not_ready_while_it_drains(cloned_container: Container) -> None:
     await closing
 
 
+async def test_not_ready_after_sigterm_while_requests_are_still_served(
+    container: Container, client: AsyncClient
+) -> None:
+    """Readiness goes first, each answer says `Connection: close`, and the work goes on."""
+    assert "connection" not in (await client.get("/users/")).headers
+    container.drain().active = True
+    assert _refused(await client.get("/health/ready"), "draining")
+    served = await client.get("/users/")
+    assert (served.status_code, served.headers["connection"]) == (200, "close")
+
+
 async def test_not_ready_while_the_schema_is_behind(empty_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason names both revisions and the command; after migrating, the same process is ready."""
     monkeypatch.setenv("DATABASE_URL", empty_dsn)
