@@ -10,7 +10,8 @@ import asyncpg
 
 from service.database import Database, EmbeddedServer
 from service.database.database import Secret
-from service.migrations import HEAD
+from service.database.hosts import connect
+from service.migrations import HEAD, DatabaseAbsent
 from service.settings import Settings
 
 logger = logging.getLogger("service")
@@ -27,7 +28,7 @@ class Target:
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
         """A connection without limits for statements, for migrations and checks."""
         options = self.settings.database
-        return await asyncpg.connect(
+        return await connect(
             self.dsn() if callable(self.dsn) else self.dsn,
             password=self.password() if callable(self.password) else self.password,
             timeout=options.connect_timeout,
@@ -57,16 +58,37 @@ async def target(settings: Settings) -> AsyncIterator[Target]:
 async def open_database(database: Database, settings: Settings) -> AsyncIterator[Database]:
     """The life of the pool, as a resource of the container: migrate where that is wanted, open, and close at the end.
 
+    A server that is not there does not stop it: the schema is migrated when there is one, before any statement.
+
     Raises `EmbeddedServerError` and `MigrationError`.
     """
     async with target(settings) as postgres:
-        if settings.migrate_on_start:
-            await _migrate_if_behind(postgres)
-        await database.open(postgres.dsn, password=postgres.password)
+        prepare = _UpToDate(postgres) if settings.migrate_on_start else None
+        if prepare is not None:
+            try:
+                await prepare()
+            except DatabaseAbsent as error:
+                logger.warning("%s. The service starts without it, and migrates when it is there", error)
+        await database.open(postgres.dsn, password=postgres.password, prepare=prepare)
         try:
             yield database
         finally:
             await database.close()
+
+
+class _UpToDate:
+    """Brings the schema up to date, once, when it is first awaited with a server there."""
+
+    def __init__(self, postgres: Target) -> None:
+        self._postgres = postgres
+        self._turn = asyncio.Lock()
+        self._done = False
+
+    async def __call__(self) -> None:
+        async with self._turn:
+            if not self._done:
+                await _migrate_if_behind(self._postgres)
+                self._done = True
 
 
 async def _migrate_if_behind(postgres: Target) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 
 import asyncpg
 
 from service.database.errors import NoActiveScope, PoolNotOpen
+from service.database.hosts import connect
 from service.database.options import DatabaseOptions
 from service.database.pool import Pool
 from service.database.scope import Frame, Scope
@@ -56,10 +57,14 @@ class Database:
         """Whether it is being closed, or was: it takes no new work."""
         return self._pool is not None and self._pool.closing
 
-    async def open(self, dsn: Secret, *, password: Secret | None = None) -> None:
+    async def open(
+        self, dsn: Secret, *, password: Secret | None = None, prepare: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         """Open the pool, with `min_size` connections where the server is there.
 
-        `dsn`: `postgresql://user:password@host:port/database`. `password`: takes precedence over the DSN's.
+        `dsn`: `postgresql://user:password@host:port/database`, or with several hosts.
+        `password`: takes precedence over the DSN's.
+        `prepare`: awaited before each connection is opened; while it raises, none is.
 
         A server that is not there does not stop it: statements raise `DatabaseUnavailable` until it is. Opening an open
         database raises `RuntimeError`.
@@ -67,12 +72,14 @@ class Database:
         if self.is_open:
             raise RuntimeError("the database is open already")
 
-        async def connect(*_: Any, **arguments: Any) -> asyncpg.Connection[asyncpg.Record]:
-            return await asyncpg.connect(_reveal(dsn), password=_reveal(password), **arguments)
+        async def opened(*_: Any, **arguments: Any) -> asyncpg.Connection[asyncpg.Record]:
+            if prepare is not None:
+                await prepare()
+            return await connect(_reveal(dsn), password=_reveal(password), **arguments)
 
         options = self.options
         driver = await asyncpg.create_pool(
-            connect=connect,
+            connect=opened,
             min_size=0,
             max_size=options.max_size,
             max_queries=options.max_queries,
