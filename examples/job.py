@@ -20,7 +20,10 @@ async def copy(email: str, rows: int) -> None:
         async with connection.transaction():  # the user goes too if the copy fails
             owner = await container.user_service().register(NewUser(email=email, password="correct horse"))
             records = ((f"Item {number}", owner.id) for number in track(range(1, rows + 1), "Copying"))
-            status = await connection.copy_records_to_table("items", records=records, columns=["title", "owner_id"])
+            await connection.execute("SET LOCAL statement_timeout = 0")  # the configured limits are those of requests
+            status = await connection.copy_records_to_table(
+                "items", records=records, columns=["title", "owner_id"], timeout=3600
+            )
         print(f"{status} for {owner.email}")
 
 
