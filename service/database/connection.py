@@ -85,7 +85,10 @@ class ScopedConnection:
         timeout: float | None = None,
         where: str | None = None,
     ) -> str:
-        """COPY an iterable or asynchronous iterable of tuples into a table; gives a status such as `COPY 3`."""
+        """COPY an iterable or asynchronous iterable of tuples into a table; gives a status such as `COPY 3`.
+
+        Raises `asyncpg.InterfaceError` when the iterable itself uses the scope's connection, which COPY keeps meanwhile.
+        """
         options = {
             "records": records,
             "columns": columns,
@@ -93,8 +96,9 @@ class ScopedConnection:
             "timeout": timeout,
             "where": where,
         }
-        status: str = await self._database.frame().send("copy_records_to_table", table_name, (), options)
-        return status
+        with self._database.copying() as frame:
+            status: str = await frame.send("copy_records_to_table", table_name, (), options)
+            return status
 
     def cursor(
         self,

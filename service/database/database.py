@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -13,7 +14,7 @@ from service.database.errors import NoActiveScope, PoolNotOpen
 from service.database.hosts import connect
 from service.database.options import DatabaseOptions
 from service.database.pool import Pool
-from service.database.scope import Frame, Scope
+from service.database.scope import Copying, Frame, Scope
 from service.database.session import Session
 from service.database.stats import Stats, Totals
 from service.database.transaction import Transaction
@@ -125,6 +126,16 @@ class Database:
             self.pool()
             raise NoActiveScope(_NO_SCOPE)
         return frame
+
+    @contextmanager
+    def copying(self) -> Iterator[Frame]:
+        """The frame to COPY on; inside the block, the running code's statements are refused."""
+        frame = self.frame()
+        self._current.set(Copying(frame.scope))
+        try:
+            yield frame
+        finally:
+            self._current.set(frame)
 
     def current_scope(self) -> Scope:
         """The scope that the running code is in. Raises `NoActiveScope` outside any."""

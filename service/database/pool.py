@@ -59,11 +59,7 @@ class Pool:
         """
         if self.closing:
             raise PoolNotOpen("the pool is closing: no new statement can start")
-        if asyncio.get_running_loop() is not self._loop:
-            raise WrongEventLoop(
-                "the pool belongs to another event loop: from a worker thread, "
-                "call `anyio.from_thread.run(...)` instead of `asyncio.run(...)`"
-            )
+        self.check_loop()
         while self._idle:
             lease = self._idle.pop()
             if not lease.is_closed():
@@ -72,6 +68,14 @@ class Pool:
                 return lease
             self._drop(lease)
         return None
+
+    def check_loop(self) -> None:
+        """Raises `WrongEventLoop` in another loop than the one that opened the pool."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise WrongEventLoop(
+                "the pool belongs to another event loop: from a worker thread, "
+                "call `anyio.from_thread.run(...)` instead of `asyncio.run(...)`"
+            )
 
     async def acquire(self, holder: str) -> Lease:
         """Wait in line for a connection.

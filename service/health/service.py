@@ -1,6 +1,6 @@
 """Whether the service can work."""
 
-from asyncpg import UndefinedTableError
+from asyncpg import PostgresError, UndefinedTableError
 
 from service.database import Database, DatabaseError, ScopedConnection
 from service.drain import Drain
@@ -34,6 +34,8 @@ class HealthService:
             revision = None
         except DatabaseError as error:
             raise NotReady(f"no database: {error}") from error
+        except PostgresError as error:
+            raise NotReady(f"the schema's revision cannot be read: {error}") from error
         if revision is None or revision < HEAD:
             raise NotReady(
                 f"the schema is at {revision or 'nothing'} and the code needs {HEAD}: run `poolkeeper migrate`"

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import asyncpg
 import pytest
 from httpx import ASGITransport, AsyncClient, Response
 
@@ -75,6 +76,20 @@ async def test_not_ready_while_the_schema_is_behind(empty_dsn: str, monkeypatch:
         await container.connection().execute("UPDATE alembic_version SET version_num = '9999'")
     assert (await _ready(container)).status_code == 200, "a schema ahead of the code is that of the next version"
     await container.shutdown_resources()  # type: ignore[misc]
+
+
+async def test_not_ready_when_the_revision_cannot_be_read(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A role without the privilege is a reason, not a failure of the service."""
+    owner = await asyncpg.connect(clone_dsn)
+    await owner.execute("DROP ROLE IF EXISTS stranger; CREATE ROLE stranger LOGIN")
+    monkeypatch.setenv("DATABASE_URL", clone_dsn.replace("postgres:@", "stranger@"))
+    monkeypatch.setenv("POOLKEEPER_DATABASE__MIGRATE_ON_START", "false")
+    container = Container()
+    await container.init_resources()  # type: ignore[misc]
+    assert _refused(await _ready(container), "permission denied for table alembic_version")
+    await container.shutdown_resources()  # type: ignore[misc]
+    await owner.execute("DROP ROLE stranger")
+    await owner.close()
 
 
 async def test_not_ready_without_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
