@@ -1,6 +1,6 @@
 """The application: routers, middleware, errors and lifetime around a container."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from service.items.router import router as items_router
 from service.middleware import BodyLimit, CloseWhileDraining, ReadableStart, ScopeMiddleware
 from service.problems import Problem, install_problems
 from service.settings import Settings
+from service.startup import opened
 from service.users.router import router as users_router
 
 ROUTERS: tuple[APIRouter, ...] = (users_router, items_router, health_router)
@@ -38,12 +39,9 @@ def create_app(container: Container) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await _done(container.init_resources())
-        try:
+        async with opened(container):
             with drain.on_sigterm():
                 yield
-        finally:
-            await _done(container.shutdown_resources())
 
     app = FastAPI(
         title="Poolkeeper",
@@ -64,12 +62,6 @@ def create_app(container: Container) -> FastAPI:
     app.add_middleware(ReadableStart)
     app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     return app
-
-
-async def _done(resources: Awaitable[None] | None) -> None:
-    """Resources that are all synchronous are done already, and give nothing to await."""
-    if resources is not None:
-        await resources
 
 
 def _wire(container: Container, endpoints: list[Callable[..., Any]]) -> None:

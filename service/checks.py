@@ -37,7 +37,7 @@ async def checks(postgres: Target) -> AsyncIterator[Check]:
     started = perf_counter()
     try:
         connection = await postgres.connect()
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         yield Check("connection", False, reason(error))
         return
     try:
@@ -61,7 +61,10 @@ async def _privileges(connection: "asyncpg.Connection[asyncpg.Record]") -> Check
 
 async def _schema(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
     exists = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
-    revision = await connection.fetchval("SELECT max(version_num) FROM alembic_version") if exists else None
+    try:
+        revision = await connection.fetchval("SELECT max(version_num) FROM alembic_version") if exists else None
+    except asyncpg.InsufficientPrivilegeError as error:
+        return Check("schema", False, f"{reason(error)}: GRANT SELECT on it")
     if (revision or "") < HEAD:
         said = f"at {revision or 'nothing'}, and the code needs {HEAD}: run `poolkeeper migrate`"
         return Check("schema", False, said)

@@ -13,7 +13,6 @@ from service import graph as graphs
 from service.checks import checks
 from service.configuration import EXIT_STATUS, ConfigurationError
 from service.database import DatabaseError, EmbeddedServerError
-from service.database.failures import reason
 from service.migrations import HEAD, MigrationError
 from service.settings import Settings, shown
 from service.startup import Target, target
@@ -146,5 +145,5 @@ def main() -> None:
         typer.echo(f"Configuration error: {error}", err=True)
         sys.exit(EXIT_STATUS)
     except (EmbeddedServerError, MigrationError, DatabaseError, OSError) as error:
-        typer.echo(reason(error), err=True)
+        typer.echo(str(error) or type(error).__name__, err=True)
         sys.exit(1)

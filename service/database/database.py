@@ -46,6 +46,7 @@ class Database:
         self._connection_class = connection_class
         self._current: ContextVar[Frame | None] = ContextVar("poolkeeper_frame", default=None)
         self._pool: Pool | None = None
+        self._opening = False
         self._state = "not open yet: call `await container.init_resources()` or `await database.open(dsn)` first"
 
     @property
@@ -70,8 +71,15 @@ class Database:
         A server that is not there does not stop it: statements raise `DatabaseUnavailable` until it is. Opening an open
         database raises `RuntimeError`.
         """
-        if self.is_open:
-            raise RuntimeError("the database is open already")
+        if self.is_open or self._opening:
+            raise RuntimeError("the database is open already, or being opened")
+        self._opening = True
+        try:
+            await self._open(dsn, password, prepare)
+        finally:
+            self._opening = False
+
+    async def _open(self, dsn: Secret, password: Secret | None, prepare: Callable[[], Awaitable[None]] | None) -> None:
 
         async def opened(*_: Any, **arguments: Any) -> asyncpg.Connection[asyncpg.Record]:
             if prepare is not None:
@@ -122,16 +130,25 @@ class Database:
     def frame(self) -> Frame:
         """Where the running code's statements go. Raises `PoolNotOpen`, or `NoActiveScope` outside any scope."""
         frame = self._current.get()
+        while frame is not None and frame.is_left_behind():
+            frame = frame.outer
         if frame is None:
             self.pool()
             raise NoActiveScope(_NO_SCOPE)
+        return frame
+
+    def _surroundings(self) -> Frame:
+        """The frame that a block is opened in."""
+        frame = self.frame()
+        if isinstance(frame, Copying):
+            raise frame.refusal("a block")
         return frame
 
     @contextmanager
     def copying(self) -> Iterator[Frame]:
         """The frame to COPY on; inside the block, the running code's statements are refused."""
         frame = self.frame()
-        self._current.set(Copying(frame.scope))
+        self._current.set(Copying(frame))
         try:
             yield frame
         finally:
@@ -146,11 +163,11 @@ class Database:
 
     def transaction(self, begin: str) -> Transaction:
         """A transaction block that starts with the statement `begin`; `ScopedConnection.transaction` is the way to it."""
-        return Transaction(self._current, self.frame(), self.options.acquire_timeout, begin)
+        return Transaction(self._current, self._surroundings, self.options.acquire_timeout, begin)
 
     def session(self) -> Session:
         """A block with a connection of its own; `ScopedConnection.session` is the way to it."""
-        return Session(self._current, self.frame(), self.options.acquire_timeout)
+        return Session(self._current, self._surroundings, self.options.acquire_timeout)
 
     def pool(self) -> Pool:
         """The open pool. Raises `PoolNotOpen`."""

@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Le
 
 TlsMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
-Seconds = Annotated[float, Gt(0)]
-SecondsOrOff = Annotated[float, Ge(0)]
+_LONGEST = 30 * 24 * 3600
+"""Seconds: PostgreSQL counts its limits in milliseconds, in 32 bits."""
+
+Seconds = Annotated[float, Ge(0.001), Le(_LONGEST)]
+SecondsOrOff = Annotated[float, Ge(0), Le(_LONGEST)]
 """Seconds; 0 switches the limit off."""
 
 

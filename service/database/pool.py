@@ -19,7 +19,7 @@ import asyncpg
 from service.database.caller import in_words
 from service.database.errors import PoolNotOpen, PoolTimeout, WrongEventLoop
 from service.database.failures import reason, unavailable
-from service.database.lease import Lease
+from service.database.lease import Lease, renewal_time
 from service.database.line import Line
 from service.database.options import DatabaseOptions
 from service.database.stats import Stats, Totals
@@ -44,9 +44,11 @@ class Pool:
         self._opening = 0
         self._leased = 0
         self._quiet = asyncio.Event()
-        self._reachable = True
+        self._refusal: Exception | None = None
+        """Why the last attempt to open a connection failed, until one succeeds."""
         self.totals = Totals()
         self.closing = False
+        self.clean_timeout = options.connect_timeout
         self.reports_slow_leases = options.slow_lease > 0
         self._keeper = self._spawn(self._keep(), "keeper")
 
@@ -89,9 +91,11 @@ class Pool:
         self._grow(waiting=len(self._line) + 1)
         try:
             lease = await self._line.wait(self._options.acquire_timeout)
-        except PoolTimeout:
+        except PoolTimeout as error:
             self.totals.timeouts += 1
-            raise
+            if self._refusal is None:
+                raise
+            raise PoolTimeout(f"{error}, and no further one can be opened: {reason(self._refusal)}") from self._refusal
         finally:
             self._quiet.set()
         lease.holder = holder
@@ -136,7 +140,7 @@ class Pool:
         """Roll back what is open, and have asyncpg reset the session. What cannot be cleaned is closed."""
         try:
             async with asyncio.timeout(self._options.connect_timeout):
-                if lease.in_transaction or lease.connection.is_in_transaction():
+                if lease.is_in_transaction():
                     await lease.connection.execute("ROLLBACK")
                 await self._driver.release(lease.connection)
                 lease.connection = await self._driver.acquire()
@@ -145,6 +149,10 @@ class Pool:
             self._drop(lease)
         else:
             self.totals.resets += 1
+            if lease.statements >= self._options.max_queries:  # asyncpg's pool has replaced the connection
+                self.totals.opened += 1
+                self.totals.closed += 1
+                lease.expires_at = renewal_time(self._options.max_lifetime)
             lease.clean()
             self._offer(lease)
 
@@ -191,16 +199,18 @@ class Pool:
             self._not_opened(error)
             return
         self._opening -= 1
-        self._reachable = True
+        self._refusal = None
         self.totals.opened += 1
         lease = Lease(connection, self, self._options.max_lifetime)
         self._leases.add(lease)
         self._offer(lease)
 
     def _not_opened(self, error: Exception) -> None:
-        if self._reachable:
+        if self._refusal is None:
             logger.warning("cannot open a connection to PostgreSQL: %s", reason(error))
-        self._reachable = False
+        self._refusal = error
+        if self._leases:  # one of them will come back, and those who wait get it
+            return
         failure = unavailable(error)
         failure.__cause__ = error
         self._line.fail(failure)
@@ -260,6 +270,8 @@ class Pool:
             for task in unfinished:
                 task.cancel()
             await asyncio.gather(*unfinished, return_exceptions=True)
+        self._idle.clear()
+        self._leases = {lease for lease in self._leases if lease.holder}
 
     async def _wait_for_leases(self) -> None:
         try:

@@ -31,12 +31,15 @@ class Session(Held):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.leave()
-        lost = isinstance(error, _DRIVERS_OWN) and self.lease.is_closed()
+        lost = self.lease.is_closed()
         await self.settle(self._end())
-        if lost:
+        if lost and isinstance(error, _DRIVERS_OWN):
             raise unavailable(error) from error
 
     async def _end(self) -> None:
         self.ended = True
-        async with self.lease.wire:  # a child task's statement may be under way
+        try:
+            async with self.lease.wire:  # a child task's statement may be under way
+                pass
+        finally:
             self.return_lease()

@@ -2,7 +2,7 @@
 
 from asyncpg import PostgresError, UndefinedTableError
 
-from service.database import Database, DatabaseError, ScopedConnection
+from service.database import Database, DatabaseError, PoolTimeout, ScopedConnection
 from service.drain import Drain
 from service.errors import Unavailable
 from service.migrations import HEAD
@@ -32,8 +32,10 @@ class HealthService:
             revision = await self._connection.fetchval(SCHEMA_REVISION)
         except UndefinedTableError:
             revision = None
+        except PoolTimeout as error:
+            raise NotReady("busy: no connection became free in time") from error
         except DatabaseError as error:
-            raise NotReady(f"no database: {error}") from error
+            raise NotReady("no database: it cannot be reached; the log says why") from error
         except PostgresError as error:
             raise NotReady(f"the schema's revision cannot be read: {error}") from error
         if revision is None or revision < HEAD:

@@ -196,14 +196,14 @@ async def test_a_password_is_rotated_on_a_real_server(open_path: Path) -> None:
     await _fetchval(dsn, "CREATE ROLE rotating LOGIN PASSWORD 'first'")
     secret = open_path / "password"
     secret.write_text("first")
-    database = Database(DatabaseOptions(min_size=1, max_size=2))
+    database = Database(DatabaseOptions(min_size=1, max_size=2, acquire_timeout=0.5))
     connection = ScopedConnection(database)
     await database.open(dsn.replace("postgres:@", "rotating@"), password=secret.read_text)
     async with database.scope("rotation"), connection.transaction():
         assert await connection.fetchval("SELECT current_user") == "rotating"
         await _fetchval(dsn, "ALTER ROLE rotating PASSWORD 'second'")
         async with database.scope("too early"):
-            with pytest.raises(DatabaseUnavailable, match="password authentication failed"):
+            with pytest.raises(PoolTimeout, match="no further one can be opened: password authentication failed"):
                 await connection.fetchval("SELECT 1")
         secret.write_text("second")
         async with database.scope("in time"):
@@ -226,6 +226,18 @@ async def test_the_tls_mode_reaches_the_driver(monkeypatch: pytest.MonkeyPatch) 
         async with opened("postgresql://h/d", sslmode=mode, min_size=1):
             pass
     assert asked == ["verify-full", None]
+
+
+async def test_a_server_that_takes_no_more_connections_makes_slow_and_not_wrong(clone_dsn: str) -> None:
+    """Where one connection exists, those who wait get it, although no second one can be opened."""
+    owner = await asyncpg.connect(clone_dsn)
+    await owner.execute("DROP ROLE IF EXISTS modest; CREATE ROLE modest LOGIN CONNECTION LIMIT 1")
+    async with opened(clone_dsn.replace("postgres:@", "modest@"), min_size=1, max_size=5) as (database, connection):
+        async with database.scope("crowd"):
+            answers = await asyncio.gather(*(connection.fetchval("SELECT 1 FROM pg_sleep(0.01)") for _ in range(20)))
+        assert answers == [1] * 20
+    await owner.execute("DROP ROLE modest")
+    await owner.close()
 
 
 async def test_a_statement_past_the_command_timeout_is_given_up(clone_dsn: str) -> None:
