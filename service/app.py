@@ -1,11 +1,13 @@
 """The application: routers, middleware, errors and lifetime around a container."""
 
-from collections.abc import AsyncIterator, Callable
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from dependency_injector.containers import Container
 from fastapi import APIRouter, FastAPI
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.responses import RedirectResponse
 
@@ -35,7 +37,7 @@ def create_app(container: Container) -> FastAPI:
     database: Database = container.providers["database"]()
     drain: Drain = container.providers["drain"]()
     routers = ROUTERS + (DIAGNOSTICS if settings.diagnostics.enabled else ())
-    _wire(container, [route.endpoint for router in routers for route in router.routes if isinstance(route, APIRoute)])
+    _wire(container, {call for router in routers for call in _calls(router)})
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -64,10 +66,27 @@ def create_app(container: Container) -> FastAPI:
     return app
 
 
-def _wire(container: Container, endpoints: list[Callable[..., Any]]) -> None:
-    for endpoint in endpoints:
-        refuse_visible_injections(endpoint)
-    container.wire(modules=sorted({endpoint.__module__ for endpoint in endpoints}))
+def _wire(container: Container, calls: set[Callable[..., Any]]) -> None:
+    for call in calls:
+        refuse_visible_injections(call)
+    container.wire(modules=sorted({call.__module__ for call in calls if call.__module__ in sys.modules}))
+
+
+def _calls(router: APIRouter) -> Iterator[Callable[..., Any]]:
+    """All that FastAPI calls for a router's requests: endpoints, websockets and dependencies, of nested routers too."""
+    yield from (depends.dependency for depends in router.dependencies if depends.dependency is not None)
+    for route in router.routes:
+        if (nested := getattr(route, "original_router", None)) is not None:
+            yield from _calls(nested)
+        elif (dependant := getattr(route, "dependant", None)) is not None:
+            yield from _calls_of(dependant)
+
+
+def _calls_of(dependant: Dependant) -> Iterator[Callable[..., Any]]:
+    if dependant.call is not None:
+        yield dependant.call
+    for dependency in dependant.dependencies:
+        yield from _calls_of(dependency)
 
 
 def _operation_id(route: APIRoute) -> str:

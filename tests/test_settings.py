@@ -58,7 +58,11 @@ def test_sources_go_before_one_another_as_documented(
         ("base.toml", "[database]\nmax_sise = 3", r"^database\.max_sise \(.*base\.toml\): there is no such setting$"),
         ("base.toml", "[databsae]\nmax_size = 3", r"^databsae \(.*base\.toml\): there is no such setting$"),
         ("development.toml", "[database]\nmax_size = 'x'", r"^database\.max_size \(.*development\.toml\): .*integer"),
-        ("development.toml", "[database]\nacquire_timeout = -1", r"database\.acquire_timeout .* greater than or equal to 0"),
+        (
+            "development.toml",
+            "[database]\nacquire_timeout = -1",
+            r"database\.acquire_timeout .* greater than or equal to 0",
+        ),
         (
             "development.toml",
             "[database]\nmin_size = 50",
