@@ -240,6 +240,42 @@ async def test_a_server_that_takes_no_more_connections_makes_slow_and_not_wrong(
     await owner.close()
 
 
+@pytest.mark.parametrize(
+    ("dsn", "asked"),
+    [
+        ("postgresql://u:p@a:1,b:2,[::1]:3/d?x=y", [f"postgresql://u:p@{host}/d?x=y" for host in ("a:1", "b:2", "[::1]:3")]),
+        ("postgresql://a,b/d?target_session_attrs=prefer-standby", ["postgresql://a,b/d?target_session_attrs=prefer-standby"]),
+        ("postgresql://u@/d?host=/run", ["postgresql://u@/d?host=/run"]),
+    ],
+)  # fmt: skip
+async def test_each_host_has_its_share_of_the_time(monkeypatch: pytest.MonkeyPatch, dsn: str, asked: list[str]) -> None:
+    """One after the other until one will do; what prefers a standby, or names no hosts, is left to the driver."""
+    tried: list[tuple[str, float]] = []
+
+    async def connect(dsn: str, *, timeout: float, **_: object) -> None:
+        tried.append((dsn, timeout))
+        raise TimeoutError
+
+    monkeypatch.setattr(asyncpg, "connect", connect)
+    async with opened(dsn, connect_timeout=6, min_size=1):
+        pass
+    assert tried == [(one, 6 / len(asked)) for one in asked]
+
+
+async def test_a_host_that_answers_with_a_refusal_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong password is the same mistake at every host."""
+    tried: list[str] = []
+
+    async def connect(dsn: str, **_: object) -> None:
+        tried.append(dsn)
+        raise asyncpg.InvalidPasswordError
+
+    monkeypatch.setattr(asyncpg, "connect", connect)
+    async with opened("postgresql://a,b/d", min_size=1):
+        pass
+    assert tried == ["postgresql://a/d"]
+
+
 async def test_a_statement_past_the_command_timeout_is_given_up(clone_dsn: str) -> None:
     """The client's limit ends a statement with `DatabaseUnavailable`; the caller's own with `TimeoutError`, as asyncpg's."""
     async with opened(clone_dsn, command_timeout=0.2, statement_timeout=0) as (database, connection):

