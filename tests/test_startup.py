@@ -1,8 +1,6 @@
 """`opened` and `container_scope`: the life of a container around a program."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 from dependency_injector import providers
@@ -69,16 +67,15 @@ async def test_opened_gives_no_scope(closed_container: Container) -> None:
 
 
 async def test_what_was_opened_is_closed_when_something_else_cannot_be(closed_container: Container) -> None:
-    """A resource fails while the pool is being opened: its error comes through, and the pool does not stay open."""
+    """A resource fails when the pool is open already: its error comes through, and the pool does not stay open."""
 
     class Broken(Exception):
         pass
 
-    @asynccontextmanager
-    async def fail(database: Database) -> AsyncIterator[None]:
-        if database is container.database():
-            raise Broken
-        yield
+    async def fail(database: Database) -> None:
+        while not database.is_open:
+            await asyncio.sleep(0.01)
+        raise Broken
 
     class Other(Container):
         broken = providers.Resource(fail, Container.database)

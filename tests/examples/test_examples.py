@@ -19,7 +19,10 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+from dependency_injector import providers
 
+from examples.second_resource import ContainerWithHttp
+from service.startup import opened
 from tests.processes import answer, end, free_port, run, running
 
 ROOT = Path(__file__).parents[2]
@@ -153,6 +156,17 @@ def test_second_resource_lives_as_long_as_the_container(folder: Path, clone_dsn:
     assert failed.returncode == 1
     assert "404 File not found" in failed.stderr
     assert _fetch(clone_dsn, "SELECT title, description FROM items") == [(f"{url}/page.html", "1234 bytes")]
+
+
+async def test_the_client_is_open_for_as_long_as_the_container() -> None:
+    """It needs no `await` to be had, before or after the start."""
+    container = ContainerWithHttp()
+    with container.pool.override(providers.Object(None)):
+        async with opened(container):
+            http = container.http()
+            assert isinstance(http, httpx.AsyncClient)
+            assert not http.is_closed
+        assert http.is_closed
 
 
 def test_override_is_a_test_that_passes() -> None:
