@@ -1,10 +1,11 @@
 """Where a pattern meets a scenario: its application on loopback, a database of its own, and witnesses."""
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from time import monotonic
+from textwrap import shorten
 from typing import Any, TypeVar
 
 import asyncpg
@@ -16,8 +17,8 @@ from benchmarks.traps.pattern import Pattern, Work, works
 
 T = TypeVar("T")
 
-PATIENCE = 3.0
-"""Seconds after which something that should take milliseconds counts as stuck."""
+NOISE = re.compile(r"\(sqlalchemy\.\S+\)|<class '\S+'>:|\[SQL: .*|\(Background on this error.*", re.DOTALL)
+"""What SQLAlchemy adds to the driver's words."""
 
 
 class Broke(Exception):
@@ -34,11 +35,15 @@ class Server(uvicorn.Server):
 
 
 class Stage:
-    """One pattern in one scenario. `dsn`: an empty database, which nobody else uses."""
+    """One pattern in one scenario.
 
-    def __init__(self, pattern: Pattern, dsn: str) -> None:
+    `dsn`: a database that nobody else uses. `patience`: the seconds after which what takes milliseconds counts as stuck.
+    """
+
+    def __init__(self, pattern: Pattern, dsn: str, patience: float) -> None:
         self.pattern = pattern
         self.dsn = dsn
+        self.patience = patience
         self.app: ASGIApp
         self.client: httpx.AsyncClient
         self.seen: list[BaseException] = []
@@ -58,14 +63,14 @@ class Stage:
                 await asyncio.sleep(0.002)
                 if serving.done():
                     raise self.broke("the application does not start")
-            self.url = "http://127.0.0.1:{}".format(listener.getsockname()[1])
+            self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             limits = httpx.Limits(max_connections=None)
             try:
                 async with httpx.AsyncClient(base_url=self.url, limits=limits, timeout=None) as self.client:  # noqa: S113
                     yield
             finally:
                 server.should_exit = True
-                await asyncio.wait([serving], timeout=PATIENCE)
+                await asyncio.wait([serving], timeout=self.patience)
                 serving.cancel()
 
     async def ask(self, work: Work, path: str = "work") -> httpx.Response:
@@ -78,14 +83,14 @@ class Stage:
         self.seen.clear()
         url = route(work, path)
         requests = [asyncio.create_task(self.client.get(url)) for _ in range(count)]
-        done, late = await asyncio.wait(requests, timeout=PATIENCE)
+        done, late = await asyncio.wait(requests, timeout=self.patience)
         for request in late:
             request.cancel()
         failed = [request for request in done if request.exception() or request.result().status_code != httpx.codes.OK]
         if failed:
             raise self.broke(f"{len(failed)} of {count} requests failed")
         if late:
-            raise self.broke(f"{len(late)} of {count} requests had no answer after {PATIENCE:g} s")
+            raise self.broke(f"{len(late)} of {count} requests had no answer after {self.patience:g} s")
         return [request.result().json() for request in requests]
 
     async def others_are_served(self, meanwhile: str) -> None:
@@ -100,12 +105,11 @@ class Stage:
 
     async def in_time(self, awaitable: Awaitable[T], otherwise: str) -> T:
         """Await something. Raises `Broke` with `otherwise` after a time that is too long."""
-        started = monotonic()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self.patience):
                 return await awaitable
         except TimeoutError:
-            raise self.broke(f"{otherwise} for {monotonic() - started:.0f} s") from None
+            raise self.broke(f"{otherwise} for {self.patience:g} s") from None
         except httpx.TransportError as error:
             raise self.broke(f"the answer breaks off: {type(error).__name__}") from None
 
@@ -147,9 +151,8 @@ def described(error: BaseException) -> str:
     """An error in a few words."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    text = " ".join(str(error).split())
-    text = text.split("<class ")[-1].split("'>: ")[-1].split(" [SQL")[0]
-    return f"{type(error).__name__}: {text[:67]}..." if len(text) > 70 else f"{type(error).__name__}: {text}".rstrip(": ")
+    text = " ".join(NOISE.sub("", str(error)).split())
+    return f"{type(error).__name__}: {shorten(text, 100, placeholder='...')}".rstrip(": ")
 
 
 async def ended(task: Coroutine[Any, Any, T]) -> T | Exception:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Self
 
 import anyio.from_thread
 import asyncpg
@@ -11,7 +11,9 @@ from fastapi import APIRouter, BackgroundTasks, FastAPI, Request, WebSocket
 from benchmarks.traps.pattern import Work, run
 
 TITLE = "`app.state` and a class"
-FORM = "`request.app.state.database`, opened in the lifespan; its `transaction()` gives a connection, which is passed on"
+FORM = (
+    "`request.app.state.database`, opened in the lifespan; its `transaction()` gives a connection, which is passed on"
+)
 PACKAGES = ()
 CANNOT: dict[str, str] = {}
 
@@ -24,7 +26,7 @@ class Database:
         self._size = size
         self._pool: asyncpg.Pool
 
-    async def __aenter__(self) -> "Database":
+    async def __aenter__(self) -> Self:
         self._pool = await asyncpg.create_pool(self._dsn, min_size=1, max_size=self._size)
         return self
 

@@ -28,11 +28,12 @@ router = APIRouter()
 class Connections(Provider):
     def __init__(self, dsn: str, size: int) -> None:
         super().__init__()
-        self._options = {"dsn": dsn, "min_size": 1, "max_size": size}
+        self._dsn = dsn
+        self._size = size
 
     @provide(scope=Scope.APP)
     async def pool(self) -> AsyncIterable[asyncpg.Pool]:
-        async with asyncpg.create_pool(**self._options) as pool:
+        async with asyncpg.create_pool(self._dsn, min_size=1, max_size=self._size) as pool:
             yield pool
 
     @provide(scope=Scope.REQUEST)

@@ -25,9 +25,7 @@ router = APIRouter()
 
 @router.get("/work/{name}")
 @inject
-async def endpoint(
-    name: str, tasks: BackgroundTasks, connection: ScopedConnection = Provide["connection"]
-) -> Any:
+async def endpoint(name: str, tasks: BackgroundTasks, connection: ScopedConnection = Provide["connection"]) -> Any:
     return await run(name, connection, tasks)
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import anyio.from_thread
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, WebSocket
-from sqlalchemy import text
+from sqlalchemy import CursorResult, text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from benchmarks.traps.pattern import Work, run
@@ -71,7 +71,7 @@ async def value(session: AsyncSession, sql: str) -> Any:
 
 
 async def deeper(session: AsyncSession, sql: str) -> Any:
-    result = await session.execute(text(sql))
+    result = cast("CursorResult[Any]", await session.execute(text(sql)))
     return result.scalar() if result.returns_rows else None
 
 

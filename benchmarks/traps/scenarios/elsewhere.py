@@ -10,7 +10,7 @@ from fastapi import BackgroundTasks, WebSocket
 from benchmarks.traps.scenarios.connections import BACKEND
 from benchmarks.traps.scenarios.lifetimes import until
 from benchmarks.traps.scenarios.transactions import TRANSACTION
-from benchmarks.traps.stage import PATIENCE, Broke, Stage, described, ended, route
+from benchmarks.traps.stage import Broke, Stage, described, ended, route
 
 
 async def without_request(stage: Stage) -> None:
@@ -54,15 +54,17 @@ async def in_a_websocket(stage: Stage) -> None:
 
     async def talk() -> None:
         async with websockets.connect(f"ws://{urlsplit(stage.url).netloc}{route(echo, 'socket')}") as client:
-            for text in ("1", "2"):
-                await client.send(text)
-                if await client.recv() != text:
-                    raise Broke("a wrong answer")
+            await client.send("1")
+            first = await stage.in_time(client.recv(decode=True), "no first message")
             await stage.others_are_served("a websocket is idle")
+            await client.send("2")
+            second = await stage.in_time(client.recv(decode=True), "no second message")
+            if (first, second) != ("1", "2"):
+                raise Broke(f"the answers are {first} and {second}")
 
     async with stage.serve(1):
         try:
-            await stage.in_time(talk(), "no message")
+            await talk()
         except websockets.WebSocketException as error:
             raise stage.broke(f"{type(error).__name__}") from None
 
@@ -77,7 +79,7 @@ async def pipelined(stage: Stage) -> None:
             async with stage.pattern.transaction(db) as unit:
                 backend: int = await stage.pattern.deeper(unit, BACKEND)
                 holding.set()
-                await asyncio.wait_for(finished.wait(), PATIENCE)
+                await asyncio.wait_for(finished.wait(), stage.patience)
                 return backend
 
         async def background() -> None:

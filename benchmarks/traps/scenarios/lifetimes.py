@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import BackgroundTasks
 from fastapi.responses import StreamingResponse
 
-from benchmarks.traps.stage import Broke, Stage, ended
+from benchmarks.traps.stage import Broke, Stage, ended, route
 
 
 async def sleeping_handler(stage: Stage) -> None:
@@ -59,14 +59,15 @@ async def _stream(stage: Stage) -> None:
 
         return StreamingResponse(lines())
 
-    answer = asyncio.create_task(ended(stage.ask(stream)))
+    stage.seen.clear()
+    answer = asyncio.create_task(ended(stage.client.get(route(stream))))
     await until(lambda: idle.is_set() or answer.done(), 1)
     try:
         if idle.is_set():
             await stage.others_are_served("a stream is idle")
     finally:
         resume.set()
-        outcome = await answer
+        outcome = await stage.in_time(answer, "a stream has no end")
     if isinstance(outcome, Exception) or outcome.text != "1\n2\n":
         raise stage.broke("a stream breaks off")
 
@@ -123,9 +124,9 @@ async def task_outlives_request(stage: Stage) -> None:
         await stage.ask_all(start, 1)
         await asyncio.sleep(0.3)  # what the request leaves behind is being put away
         answered.set()
-        await stage.in_time(asyncio.wait(tasks), "the task is stuck")
         if stage.seen:
             raise stage.broke("the request's end fails")
+        await stage.in_time(asyncio.wait(tasks), "the task is stuck")
         await stage.others_are_served("the task has ended")
 
 
