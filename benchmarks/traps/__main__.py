@@ -40,8 +40,8 @@ async def postgres_version(dsn: str) -> str:
     """The server's version, such as `18.4`."""
     connection = await asyncpg.connect(dsn)
     try:
-        version = connection.get_server_version()
-        return f"{version.major}.{version.minor}"
+        version: str = await connection.fetchval("SHOW server_version")
+        return version.split(maxsplit=1)[0]
     finally:
         await connection.close()
 

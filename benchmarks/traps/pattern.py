@@ -40,6 +40,8 @@ class Pattern(Protocol):
     """How the table calls it."""
     FORM: str
     """How it is used here, in a line."""
+    DEEPER: str
+    """Where a function further down has its connection from: an argument of every function between, or less."""
     PACKAGES: tuple[str, ...]
     """Whose versions matter, beside FastAPI's and asyncpg's."""
     CANNOT: dict[str, str]
@@ -55,7 +57,7 @@ class Pattern(Protocol):
         """Run one statement with what the endpoint, or `transaction`, gave; its first value."""
 
     async def deeper(self, db: Any, sql: str) -> Any:
-        """The same in a function further down, which gets `db` passed on only where the pattern needs that."""
+        """The same in a function further down, which uses `db` only where that is passed on."""
 
     def transaction(self, db: Any) -> AbstractAsyncContextManager[Any]:
         """A transaction as the pattern's documentation writes it; gives what its statements run with."""

@@ -17,7 +17,7 @@ TEXT = """\
 # The traps, as a scoreboard
 
 What a database layer in FastAPI can fall into, each trap tried on a row of patterns: a real PostgreSQL, uvicorn on
-loopback, an empty database for each cell. Every pattern is used at its best: with the transaction block of its own
+loopback, fresh tables for each cell. Every pattern is used at its best: with the transaction block of its own
 documentation around each unit of work, never with a commit at the end of the request. The code is in
 `benchmarks/traps`, a short module for each pattern. `make traps` runs it all again, and writes this page.
 
@@ -25,7 +25,7 @@ Run on {date}, Python {python}, PostgreSQL {postgres}: {versions}.
 
 - *holds*: the trap is avoided.
 - ***breaks***: it is not; [below](#what-was-seen) is what was seen in this run.
-- *cannot*: the pattern has no way to write it; the reason is below.
+- *cannot*: the pattern has no way to express it; the reason is below.
 
 {table}
 
@@ -63,19 +63,20 @@ def _table(results: Results, scenarios: Sequence[Scenario]) -> Iterator[str]:
     for number, scenario in enumerate(scenarios):
         cells = (CELLS[row[number].verdict] for row in results.values())
         yield _row(str(number + 1), title(scenario), *cells)
+    yield _row("", "a deeper function has its connection from", *(pattern.DEEPER for pattern in results))
     held = (sum(result.verdict == "holds" for result in row) for row in results.values())
     yield _row("", "holds in", *(f"{count} of {len(scenarios)}" for count in held))
 
 
 def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(cells)} |".replace("|  |", "| |")
 
 
 def _details(pattern: Pattern, row: Sequence[Result], scenarios: Sequence[Scenario]) -> str:
     lines = [f"### {pattern.TITLE}", "", f"{pattern.FORM[0].upper()}{pattern.FORM[1:]}.", ""]
     for number, (scenario, result) in enumerate(zip(scenarios, row, strict=True), 1):
         if result.verdict != "holds":
-            lines.append(f"- {number}. {title(scenario)}: {result.verdict}, {_plain(result.words)}")
+            lines.append(f"- {number}, {title(scenario)}: {_plain(result.words)}")
     if lines[-1] == "":
         lines.append("Holds in all.")
     return "\n".join(lines)

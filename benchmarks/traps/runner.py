@@ -1,4 +1,4 @@
-"""Runs patterns through scenarios, each in an event loop and a database of its own."""
+"""Runs patterns through scenarios, each in an event loop of its own and on fresh tables."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,12 @@ from benchmarks.traps.stage import Broke, Stage, described
 PATIENCE = 2.0
 """Seconds after which what takes milliseconds counts as stuck. A whole scenario may take eight times as long."""
 
+OTHERS = """
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+WHERE datname = 'traps' AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
 TABLES = """
+DROP TABLE IF EXISTS marks, pairs;
 CREATE TABLE marks (n int UNIQUE DEFERRABLE INITIALLY DEFERRED);
 CREATE TABLE pairs (n int);
 """
@@ -50,16 +55,13 @@ def attempt(pattern: Pattern, scenario: Scenario, server_dsn: str, patience: flo
 
 
 async def _attempt(pattern: Pattern, scenario: Scenario, server_dsn: str, patience: float) -> None:
-    name = f"trap_{scenario.__name__}"
-    await _execute(server_dsn, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-    await _execute(server_dsn, f"CREATE DATABASE {name}")
-    dsn = server_dsn.replace("/postgres?", f"/{name}?")
+    with contextlib.suppress(asyncpg.DuplicateDatabaseError):
+        await _execute(server_dsn, "CREATE DATABASE traps")
+    dsn = server_dsn.replace("/postgres?", "/traps?")
+    await _execute(dsn, OTHERS)  # what the last pattern left behind
     await _execute(dsn, TABLES)
-    try:
-        async with asyncio.timeout(8 * patience):
-            await scenario(Stage(pattern, dsn, patience))
-    finally:
-        await _execute(server_dsn, f"DROP DATABASE {name} WITH (FORCE)")
+    async with asyncio.timeout(8 * patience):
+        await scenario(Stage(pattern, dsn, patience))
 
 
 async def _execute(dsn: str, sql: str) -> None:

@@ -11,9 +11,8 @@ from fastapi import APIRouter, BackgroundTasks, FastAPI, Request, WebSocket
 from benchmarks.traps.pattern import Work, run
 
 TITLE = "`app.state` and a class"
-FORM = (
-    "`request.app.state.database`, opened in the lifespan; its `transaction()` gives a connection, which is passed on"
-)
+FORM = "`request.app.state.database`, opened in the lifespan; its `transaction()` gives a connection"
+DEEPER = "an argument"
 PACKAGES = ()
 CANNOT: dict[str, str] = {}
 

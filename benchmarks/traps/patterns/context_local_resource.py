@@ -12,11 +12,12 @@ from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, WebSocket
 
 from benchmarks.traps.pattern import Work, run
 
-TITLE = "`ContextLocalResource` + `Closing`"
+TITLE = "dependency-injector `ContextLocalResource` + `Closing`"
 FORM = (
-    "dependency-injector: `connection=Depends(Closing[Provide[...]])`; deeper functions `@inject` it; "
+    "`connection=Depends(Closing[Provide[...]])`; deeper functions `@inject` it; "
     "the pool is a `Singleton`, which `Closing` leaves open"
 )
+DEEPER = "`@inject`"
 PACKAGES = ("dependency-injector",)
 CANNOT = {"survives_rollback": "the connection is one object in a context: there is no second one to ask for"}
 

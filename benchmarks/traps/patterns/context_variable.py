@@ -13,6 +13,7 @@ from benchmarks.traps.pattern import Work, run
 
 TITLE = "ContextVar by decorator"
 FORM = "`@router.get(..., dependencies=[Depends(open_connection)])`; every function reads the variable"
+DEEPER = "the variable"
 PACKAGES = ()
 CANNOT: dict[str, str] = {}
 

@@ -15,8 +15,9 @@ from benchmarks.traps.pattern import Work, run
 TITLE = "dishka"
 FORM = (
     "a generator in `Scope.REQUEST`, `FromDishka` on the endpoint, and `async with connection.transaction()` in it; "
-    "a websocket opens the scope for itself"
+    "each message of a websocket enters the scope for itself"
 )
+DEEPER = "its constructor"
 PACKAGES = ("dishka",)
 CANNOT: dict[str, str] = {}
 
@@ -57,8 +58,7 @@ def in_a_thread(name: str, connection: FromDishka[Connection]) -> Any:
 @router.websocket("/socket/{name}")
 @inject
 async def socket(name: str, websocket: WebSocket, session: FromDishka[AsyncContainer]) -> None:
-    async with session() as request:
-        await run(name, await request.get(Connection), websocket)
+    await run(name, session, websocket)
 
 
 @asynccontextmanager
@@ -93,9 +93,13 @@ deeper = value
 
 
 @asynccontextmanager
-async def transaction(connection: Connection) -> AsyncIterator[Connection]:
-    async with connection.transaction():
-        yield connection
+async def transaction(db: Connection | AsyncContainer) -> AsyncIterator[Connection]:
+    if isinstance(db, AsyncContainer):  # a websocket's session: each message enters the scope of a request
+        async with db() as request, transaction(await request.get(Connection)) as connection:
+            yield connection
+    else:
+        async with db.transaction():
+            yield db
 
 
 async def independent(_: Connection, sql: str) -> Any:

@@ -12,7 +12,8 @@ from fastapi import APIRouter, BackgroundTasks, FastAPI, WebSocket
 from benchmarks.traps.pattern import Work, run
 
 TITLE = "databases"
-FORM = "a global `Database`, connected in the lifespan, and `async with database.transaction()`; nothing is passed on"
+FORM = "a global `Database`, connected in the lifespan, and `async with database.transaction()`"
+DEEPER = "the global"
 PACKAGES = ("databases",)
 CANNOT: dict[str, str] = {}
 

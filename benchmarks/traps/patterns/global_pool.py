@@ -11,7 +11,8 @@ from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, WebSocket
 from benchmarks.traps.pattern import Work, run
 
 TITLE = "global pool"
-FORM = "`pool=Depends(get_pool)`, opened at first use; a connection is acquired where it is needed, and passed on"
+FORM = "`pool=Depends(get_pool)`, opened at first use; a connection is acquired where it is needed"
+DEEPER = "an argument"
 PACKAGES = ()
 CANNOT: dict[str, str] = {}
 

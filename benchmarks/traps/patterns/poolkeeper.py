@@ -16,7 +16,8 @@ from service.injection import Provide, inject
 from service.settings import Settings
 
 TITLE = "Poolkeeper"
-FORM = "`connection: ScopedConnection = Provide[...]` wherever it is needed; nothing is passed on"
+FORM = "`connection: ScopedConnection = Provide[...]` wherever it is needed"
+DEEPER = "`@inject`"
 PACKAGES = ("dependency-injector",)
 CANNOT: dict[str, str] = {}
 

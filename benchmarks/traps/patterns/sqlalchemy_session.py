@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from benchmarks.traps.pattern import Work, run
 
 TITLE = "SQLAlchemy session"
-FORM = "`session=Depends(get_session)`, and `async with session.begin()` around each unit of work; passed on"
+FORM = "`session=Depends(get_session)`, and `async with session.begin()` around each unit of work"
+DEEPER = "an argument"
 PACKAGES = ("sqlalchemy",)
 CANNOT: dict[str, str] = {}
 

@@ -11,7 +11,8 @@ from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, WebSocket
 from benchmarks.traps.pattern import Work, run
 
 TITLE = "yield dependency"
-FORM = "`connection=Depends(get_connection)`, and `async with connection.transaction()` in the endpoint; passed on"
+FORM = "`connection=Depends(get_connection)`, and `async with connection.transaction()` in the endpoint"
+DEEPER = "an argument"
 PACKAGES = ()
 CANNOT: dict[str, str] = {}
 
