@@ -11,10 +11,12 @@ from starlette.responses import RedirectResponse
 
 from service.database import Database
 from service.diagnostics.router import router as diagnostics_router
+from service.diagnostics.timing import ServerTiming
+from service.drain import Drain
 from service.health.router import router as health_router
 from service.injection import refuse_visible_injections
 from service.items.router import router as items_router
-from service.middleware import BodyLimit, ReadableStart, ScopeMiddleware
+from service.middleware import BodyLimit, CloseWhileDraining, ReadableStart, ScopeMiddleware
 from service.problems import Problem, install_problems
 from service.settings import Settings
 from service.users.router import router as users_router
@@ -30,6 +32,7 @@ def create_app(container: Container) -> FastAPI:
     """
     settings: Settings = container.providers["settings"]()
     database: Database = container.providers["database"]()
+    drain: Drain = container.providers["drain"]()
     routers = ROUTERS + (DIAGNOSTICS if settings.diagnostics.enabled else ())
     _wire(container, [route.endpoint for router in routers for route in router.routes if isinstance(route, APIRoute)])
 
@@ -37,7 +40,8 @@ def create_app(container: Container) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await _done(container.init_resources())
         try:
-            yield
+            with drain.on_sigterm():
+                yield
         finally:
             await _done(container.shutdown_resources())
 
@@ -52,6 +56,9 @@ def create_app(container: Container) -> FastAPI:
         app.include_router(router)
     install_problems(app)
     _document_problems(app)
+    if settings.diagnostics.enabled:
+        app.add_middleware(ServerTiming, database=database)
+    app.add_middleware(CloseWhileDraining, drain=drain)
     app.add_middleware(BodyLimit, max_bytes=settings.http.max_body_bytes)
     app.add_middleware(ScopeMiddleware, database=database)
     app.add_middleware(ReadableStart)

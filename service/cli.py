@@ -10,6 +10,7 @@ import typer
 
 from containers import Container
 from service import graph as graphs
+from service.checks import checks
 from service.configuration import EXIT_STATUS, ConfigurationError
 from service.database import DatabaseError, EmbeddedServerError
 from service.database.failures import reason
@@ -91,6 +92,23 @@ def config() -> None:
     settings = Settings()
     for key, value in shown(settings):
         typer.echo(f"{key} = {value}    # {settings.origin(key)}")
+
+
+@app.command()
+def check() -> None:
+    """Try configuration, connection, privileges, schema revision and clock. Exit status 1 when one fails."""
+    settings = Settings()
+    typer.echo(f"ok      configuration: {settings.environment}")
+
+    async def run(postgres: Target) -> bool:
+        passed = True
+        async for tried in checks(postgres):
+            typer.echo(f"{'ok    ' if tried.passed else 'FAILED'}  {tried.name}: {tried.said}")
+            passed = passed and tried.passed
+        return passed
+
+    if not _with_database(run):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -90,6 +90,8 @@ class HttpSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
+    drain_seconds: Annotated[float, Field(ge=0)] = 1.0
+    """How long answers say `Connection: close` after SIGTERM, before the server stops."""
 
 
 class PasswordSettings(BaseModel):

@@ -5,15 +5,46 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import asyncpg
+from dependency_injector.containers import Container
 
 from service.database import Database, EmbeddedServer
 from service.database.database import Secret
-from service.migrations import HEAD
+from service.database.hosts import connect
+from service.migrations import HEAD, DatabaseAbsent
 from service.settings import Settings
 
 logger = logging.getLogger("service")
+
+C = TypeVar("C", bound=Container)
+
+
+@asynccontextmanager
+async def opened(container: C) -> AsyncIterator[C]:
+    """A container with its resources open until the end of the block: what a server runs under, one scope for each request.
+
+    They are closed however the block ends, by cancellation too, and also when one of them cannot be opened and others can.
+    Raises what opening them raises: for the pool, `ConfigurationError`, `EmbeddedServerError` and `MigrationError`.
+    """
+    try:
+        if (opening := container.init_resources()) is not None:
+            await opening
+        yield container
+    finally:
+        if (closing := container.shutdown_resources()) is not None:
+            await closing
+
+
+@asynccontextmanager
+async def container_scope(container: C, name: str) -> AsyncIterator[C]:
+    """The whole life of a script, a command or a job: resources open, in one scope of this name, and closed at the end.
+
+    `async with container_scope(Container(), "import") as container:`. As for `opened`.
+    """
+    async with opened(container), container.providers["database"]().scope(name):
+        yield container
 
 
 @dataclass(frozen=True)
@@ -27,7 +58,7 @@ class Target:
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
         """A connection without limits for statements, for migrations and checks."""
         options = self.settings.database
-        return await asyncpg.connect(
+        return await connect(
             self.dsn() if callable(self.dsn) else self.dsn,
             password=self.password() if callable(self.password) else self.password,
             timeout=options.connect_timeout,
@@ -57,16 +88,37 @@ async def target(settings: Settings) -> AsyncIterator[Target]:
 async def open_database(database: Database, settings: Settings) -> AsyncIterator[Database]:
     """The life of the pool, as a resource of the container: migrate where that is wanted, open, and close at the end.
 
+    A server that is not there does not stop it: the schema is migrated when there is one, before any statement.
+
     Raises `EmbeddedServerError` and `MigrationError`.
     """
     async with target(settings) as postgres:
-        if settings.migrate_on_start:
-            await _migrate_if_behind(postgres)
-        await database.open(postgres.dsn, password=postgres.password)
+        prepare = _UpToDate(postgres) if settings.migrate_on_start else None
+        if prepare is not None:
+            try:
+                await prepare()
+            except DatabaseAbsent as error:
+                logger.warning("%s. The service starts without it, and migrates when it is there", error)
+        await database.open(postgres.dsn, password=postgres.password, prepare=prepare)
         try:
             yield database
         finally:
             await database.close()
+
+
+class _UpToDate:
+    """Brings the schema up to date, once, when it is first awaited with a server there."""
+
+    def __init__(self, postgres: Target) -> None:
+        self._postgres = postgres
+        self._turn = asyncio.Lock()
+        self._done = False
+
+    async def __call__(self) -> None:
+        async with self._turn:
+            if not self._done:
+                await _migrate_if_behind(self._postgres)
+                self._done = True
 
 
 async def _migrate_if_behind(postgres: Target) -> None:

@@ -16,7 +16,9 @@ from service.database.transaction import Isolation, Transaction, begin_statement
 T = TypeVar("T")
 
 _BACKOFF = 0.01
-"""Seconds: the longest wait before the second attempt; it doubles with each further one."""
+"""Seconds: half of the longest wait before the second attempt; it doubles with each further one."""
+_LONGEST_BACKOFF = 0.5
+"""Seconds: where it stops doubling; without an end the tenth attempt would wait for up to ten seconds."""
 
 
 class ScopedConnection:
@@ -83,7 +85,10 @@ class ScopedConnection:
         timeout: float | None = None,
         where: str | None = None,
     ) -> str:
-        """COPY an iterable or asynchronous iterable of tuples into a table; gives a status such as `COPY 3`."""
+        """COPY an iterable or asynchronous iterable of tuples into a table; gives a status such as `COPY 3`.
+
+        Raises `asyncpg.InterfaceError` when the iterable itself uses the scope's connection, which COPY keeps meanwhile.
+        """
         options = {
             "records": records,
             "columns": columns,
@@ -91,8 +96,9 @@ class ScopedConnection:
             "timeout": timeout,
             "where": where,
         }
-        status: str = await self._database.frame().send("copy_records_to_table", table_name, (), options)
-        return status
+        with self._database.copying() as frame:
+            status: str = await frame.send("copy_records_to_table", table_name, (), options)
+            return status
 
     def cursor(
         self,
@@ -149,5 +155,10 @@ class ScopedConnection:
             except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
                 if attempt == attempts:
                     raise
-            await asyncio.sleep(random.uniform(0, _BACKOFF * 2**attempt))  # noqa: S311 - jitter, not a secret
+            await asyncio.sleep(_backoff(attempt))
         raise AssertionError("unreachable")
+
+
+def _backoff(attempt: int) -> float:
+    """Seconds until the attempt after this one, at random so that those who collided do not meet again."""
+    return random.uniform(0, min(_BACKOFF * 2 ** min(attempt, 10), _LONGEST_BACKOFF))  # noqa: S311 - jitter, not a secret

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import asyncpg
 
 from service.database.errors import NoActiveScope, PoolNotOpen
+from service.database.hosts import connect
 from service.database.options import DatabaseOptions
 from service.database.pool import Pool
-from service.database.scope import Frame, Scope
+from service.database.scope import Copying, Frame, Scope
 from service.database.session import Session
 from service.database.stats import Stats, Totals
 from service.database.transaction import Transaction
 
 logger = logging.getLogger("service.database")
+
+_NO_SCOPE = (
+    'no scope is open here: write `async with database.scope("name of the work"):` around it. '
+    "In a request the middleware does that"
+)
 
 Secret = str | Callable[[], str | None]
 """A value, or a function that gives it anew for each connection, so that it can be rotated."""
@@ -51,10 +58,14 @@ class Database:
         """Whether it is being closed, or was: it takes no new work."""
         return self._pool is not None and self._pool.closing
 
-    async def open(self, dsn: Secret, *, password: Secret | None = None) -> None:
+    async def open(
+        self, dsn: Secret, *, password: Secret | None = None, prepare: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         """Open the pool, with `min_size` connections where the server is there.
 
-        `dsn`: `postgresql://user:password@host:port/database`. `password`: takes precedence over the DSN's.
+        `dsn`: `postgresql://user:password@host:port/database`, or with several hosts.
+        `password`: takes precedence over the DSN's.
+        `prepare`: awaited before each connection is opened; while it raises, none is.
 
         A server that is not there does not stop it: statements raise `DatabaseUnavailable` until it is. Opening an open
         database raises `RuntimeError`.
@@ -62,12 +73,14 @@ class Database:
         if self.is_open:
             raise RuntimeError("the database is open already")
 
-        async def connect(*_: Any, **arguments: Any) -> asyncpg.Connection[asyncpg.Record]:
-            return await asyncpg.connect(_reveal(dsn), password=_reveal(password), **arguments)
+        async def opened(*_: Any, **arguments: Any) -> asyncpg.Connection[asyncpg.Record]:
+            if prepare is not None:
+                await prepare()
+            return await connect(_reveal(dsn), password=_reveal(password), **arguments)
 
         options = self.options
         driver = await asyncpg.create_pool(
-            connect=connect,
+            connect=opened,
             min_size=0,
             max_size=options.max_size,
             max_queries=options.max_queries,
@@ -111,11 +124,25 @@ class Database:
         frame = self._current.get()
         if frame is None:
             self.pool()
-            raise NoActiveScope(
-                'no scope is open here: write `async with database.scope("name of the work"):` around it. '
-                "In a request the middleware does that"
-            )
+            raise NoActiveScope(_NO_SCOPE)
         return frame
+
+    @contextmanager
+    def copying(self) -> Iterator[Frame]:
+        """The frame to COPY on; inside the block, the running code's statements are refused."""
+        frame = self.frame()
+        self._current.set(Copying(frame.scope))
+        try:
+            yield frame
+        finally:
+            self._current.set(frame)
+
+    def current_scope(self) -> Scope:
+        """The scope that the running code is in. Raises `NoActiveScope` outside any."""
+        frame = self._current.get()
+        if frame is None:
+            raise NoActiveScope(_NO_SCOPE)
+        return frame.scope
 
     def transaction(self, begin: str) -> Transaction:
         """A transaction block that starts with the statement `begin`; `ScopedConnection.transaction` is the way to it."""

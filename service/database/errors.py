@@ -41,4 +41,7 @@ class PoolTimeout(DatabaseError):
 
 
 class DatabaseUnavailable(DatabaseError):
-    """PostgreSQL cannot be reached, or the connection broke in use. The driver's error is the cause."""
+    """PostgreSQL cannot be reached, the connection broke in use, or it leads to a server that does not write any more.
+
+    The driver's error is the cause.
+    """

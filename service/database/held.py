@@ -86,6 +86,7 @@ class Held:
         Raises `PoolTimeout` when an inner block that is open keeps it for longer than `acquire_timeout`: its code may
         wait for the very task that waits here.
         """
+        self.lease.pool.check_loop()
         self.check_open()
         if self.inner:
             await self._wait_for_inner()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from service.database.caller import Line
 from service.database.failures import breaks_connection, unavailable
 from service.database.session_state import changes_session
 
@@ -29,10 +30,12 @@ class Lease:
         "idle_since",
         "in_transaction",
         "pool",
+        "reported",
         "savepoints",
         "statements",
         "tainted",
         "taken_at",
+        "taken_by",
         "wire",
     )
 
@@ -46,6 +49,10 @@ class Lease:
         self.holder: str | None = None
         """The name of the scope that has it, for messages; `None` while nobody has."""
         self.taken_at = 0.0
+        self.taken_by: Line | None = None
+        """The line of code that asked for it, where slow leases are logged."""
+        self.reported = False
+        """Whether this lease was logged as slow."""
         self.statements = 0
         self.tainted = False
         """The session may have changed: reset it in full before anybody else gets it."""
@@ -79,7 +86,8 @@ class Lease:
     async def send(self, method: str, query: str, args: Iterable[Any], options: dict[str, Any]) -> Any:
         """Call asyncpg's method of this name on the connection.
 
-        Raises `DatabaseUnavailable` when the connection is lost or the command timeout is over, else what asyncpg raises.
+        Raises `DatabaseUnavailable` when the connection is lost, the command timeout is over or the server is a standby
+        that cannot write, else what asyncpg raises.
         """
         if changes_session(query):
             self.tainted = True
@@ -105,10 +113,18 @@ class Lease:
             if isinstance(error, TimeoutError) and timeout is not None:
                 self.tainted = True  # asyncpg cancels the statement, and the connection lives on
                 raise
-            if not (breaks_connection(error) or self.is_closed()):
+            if not (breaks_connection(error) or self.is_closed() or self._leads_to_a_standby(error)):
                 raise
             self.terminate()
             raise unavailable(error) from error
+
+    def _leads_to_a_standby(self, error: BaseException) -> bool:
+        """Whether the server refuses to write (25006) though nobody asked for a read-only transaction.
+
+        Then it is a standby, or a primary that was demoted under the connection: the next connection finds the new one.
+        """
+        asked_for = self.tainted or (self.in_transaction and "READ ONLY" in self.begun_with)
+        return isinstance(error, asyncpg.ReadOnlySQLTransactionError) and not asked_for
 
 
 def renewal_time(max_lifetime: float) -> float:

@@ -43,7 +43,7 @@ class DatabaseOptions:
     max_queries: Annotated[int, Ge(1)] = 50_000
     """A connection is renewed after so many statements."""
     slow_lease: SecondsOrOff = 5.0
-    """A connection held for longer is logged with the scope's name. 0: never."""
+    """A connection held for longer is logged once, with the scope's name and the line that took it. 0: never."""
     application_name: str = "poolkeeper"
     """What `pg_stat_activity` shows."""
     sslmode: TlsMode | None = None

@@ -16,6 +16,7 @@ from typing import Any
 
 import asyncpg
 
+from service.database.caller import in_words
 from service.database.errors import PoolNotOpen, PoolTimeout, WrongEventLoop
 from service.database.failures import reason, unavailable
 from service.database.lease import Lease
@@ -46,6 +47,7 @@ class Pool:
         self._reachable = True
         self.totals = Totals()
         self.closing = False
+        self.reports_slow_leases = options.slow_lease > 0
         self._keeper = self._spawn(self._keep(), "keeper")
 
     # --- lend ---
@@ -57,11 +59,7 @@ class Pool:
         """
         if self.closing:
             raise PoolNotOpen("the pool is closing: no new statement can start")
-        if asyncio.get_running_loop() is not self._loop:
-            raise WrongEventLoop(
-                "the pool belongs to another event loop: from a worker thread, "
-                "call `anyio.from_thread.run(...)` instead of `asyncio.run(...)`"
-            )
+        self.check_loop()
         while self._idle:
             lease = self._idle.pop()
             if not lease.is_closed():
@@ -70,6 +68,14 @@ class Pool:
                 return lease
             self._drop(lease)
         return None
+
+    def check_loop(self) -> None:
+        """Raises `WrongEventLoop` in another loop than the one that opened the pool."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise WrongEventLoop(
+                "the pool belongs to another event loop: from a worker thread, "
+                "call `anyio.from_thread.run(...)` instead of `asyncio.run(...)`"
+            )
 
     async def acquire(self, holder: str) -> Lease:
         """Wait in line for a connection.
@@ -93,6 +99,7 @@ class Pool:
 
     def _lend(self, lease: Lease) -> None:
         lease.taken_at = monotonic()
+        lease.reported = False
         self._leased += 1
         self.totals.leases += 1
 
@@ -102,10 +109,7 @@ class Pool:
         """Take a connection back, and clean it first where that is needed. Gives the seconds for which it was held."""
         now = monotonic()
         held = now - lease.taken_at
-        if 0 < self._options.slow_lease < held:
-            logger.warning(
-                "%s held a connection for %.3f s (slow_lease is %g s)", lease.holder, held, self._options.slow_lease
-            )
+        self._report_if_slow(lease, held)
         self.totals.hold_time += held
         self._leased -= 1
         lease.holder = None
@@ -161,6 +165,12 @@ class Pool:
         lease.terminate()
         self._grow()
 
+    def _report_if_slow(self, lease: Lease, held: float) -> None:
+        if 0 < self._options.slow_lease < held and not lease.reported:
+            lease.reported = True
+            line = f", taken at {in_words(lease.taken_by)}" if lease.taken_by else ""
+            logger.warning("%s has held a connection for %.3f s%s", lease.holder, held, line)
+
     # --- open ---
 
     def _room(self) -> bool:
@@ -212,6 +222,9 @@ class Pool:
 
     def _tidy(self) -> None:
         now = monotonic()
+        for lease in self._leases:
+            if lease.holder is not None:
+                self._report_if_slow(lease, now - lease.taken_at)
         spare = len(self._leases) - self._options.min_size
         idle, self._idle = self._idle, deque()
         for lease in idle:

@@ -6,6 +6,9 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+import asyncpg
+
+from service.database.caller import calling_line
 from service.database.errors import ScopeClosed
 from service.database.lease import Lease
 from service.database.pool import Pool
@@ -27,6 +30,20 @@ class Frame(Protocol):
 
     async def send(self, method: str, query: str, args: Iterable[Any], options: dict[str, Any]) -> Any:
         """Run asyncpg's method of this name."""
+
+
+class Copying:
+    """Where statements go that the source of a COPY sends: nowhere, for the connection is busy until the source ends."""
+
+    def __init__(self, scope: "Scope") -> None:
+        self.scope = scope
+
+    async def send(self, method: str, query: str, args: Iterable[Any], options: dict[str, Any]) -> Any:  # noqa: ARG002
+        """Raises `asyncpg.InterfaceError`: to wait for another connection here would be to hold and wait."""
+        raise asyncpg.InterfaceError(
+            f"{method} inside the records of copy_records_to_table, in scope {self.scope.name!r}: COPY keeps the "
+            f"connection until they end. Read what they need before, or in a `database.scope(...)` of its own"
+        )
 
 
 class Scope:
@@ -89,6 +106,8 @@ class Scope:
             if self.closed:
                 self.give_back(lease)
                 self.check_open()
+        if pool.reports_slow_leases:
+            lease.taken_by = calling_line()
         return lease
 
     def give_back(self, lease: Lease) -> None:

@@ -6,7 +6,10 @@ from types import TracebackType
 
 import asyncpg
 
+from service.database.failures import unavailable
 from service.database.held import Held
+
+_DRIVERS_OWN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 class Session(Held):
@@ -28,7 +31,10 @@ class Session(Held):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.leave()
+        lost = isinstance(error, _DRIVERS_OWN) and self.lease.is_closed()
         await self.settle(self._end())
+        if lost:
+            raise unavailable(error) from error
 
     async def _end(self) -> None:
         self.ended = True

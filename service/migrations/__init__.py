@@ -15,3 +15,7 @@ HEAD = _head()
 
 class MigrationError(Exception):
     """The schema cannot be brought to the revision. The message says why."""
+
+
+class DatabaseAbsent(MigrationError):
+    """There is no server, or none that takes connections yet: later there may be one."""

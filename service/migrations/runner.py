@@ -15,8 +15,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from service.database.failures import reason
-from service.migrations import MigrationError
+from service.database.failures import breaks_connection, reason
+from service.migrations import DatabaseAbsent, MigrationError
 
 _LOCK = 7_665_443_217_001
 """The advisory lock that one migration at a time holds; any number that nobody else uses."""
@@ -32,7 +32,8 @@ async def migrate(connect: Connect, to: str = "head") -> None:
 
     `connect` gives a new connection of a role that may create tables. `to`: a revision, `head`, or `base` for none.
 
-    Raises `MigrationError` for an unknown revision or a statement that fails; what earlier revisions did is kept.
+    Raises `MigrationError` for an unknown revision or a statement that fails, and `DatabaseAbsent` without a server; what
+    earlier revisions did is kept.
     """
     async with _connected(connect) as connection:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK, timeout=None)
@@ -43,7 +44,7 @@ async def migrate(connect: Connect, to: str = "head") -> None:
 
 
 async def current(connect: Connect) -> str | None:
-    """The revision of the schema, or `None` before the first migration. Raises `MigrationError` without a connection."""
+    """The revision of the schema, or `None` before the first migration. Raises as `migrate` does."""
     async with _connected(connect) as connection:
         exists = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
         return await connection.fetchval("SELECT max(version_num) FROM alembic_version") if exists else None
@@ -53,8 +54,9 @@ async def current(connect: Connect) -> str | None:
 async def _connected(connect: Connect) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
     try:
         connection = await connect()
-    except (OSError, asyncpg.PostgresError) as error:
-        raise MigrationError(f"cannot connect to PostgreSQL to migrate: {reason(error)}") from error
+    except (OSError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
+        kind = DatabaseAbsent if breaks_connection(error) else MigrationError
+        raise kind(f"cannot connect to PostgreSQL to migrate: {reason(error)}") from error
     try:
         yield connection
     finally:

@@ -500,11 +500,29 @@ async def test_the_pool_can_be_looked_at(database: Database, connection: ScopedC
     assert stats.totals.hold_time == pytest.approx(scope.hold_time)
 
 
-async def test_a_long_lease_is_logged_with_its_scope(clone_dsn: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A connection held for longer than `slow_lease` is said in the log."""
-    async with opened(clone_dsn, slow_lease=0.01) as (database, connection), database.scope("the slow one"):
+async def test_a_long_lease_is_logged_once_with_scope_and_line(
+    clone_dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While it is still held, so that one that never ends is seen too; with the line of code that took it."""
+    async with opened(clone_dsn, slow_lease=0.05) as (database, connection), database.scope("the slow one"):
+        async with connection.transaction():  # this line
+            await until(lambda: "the slow one has held a connection" in caplog.text)
+        await connection.fetchval("SELECT 1")
+    assert caplog.text.count("has held a connection") == 1
+    taken_at = next(number for number, line in enumerate(_own_lines(), 1) if line.endswith("# this line"))
+    where = f"taken at {__file__}:{taken_at} in test_a_long_lease_is_logged_once_with_scope_and_line"
+    assert where in caplog.text
+
+
+async def test_slow_leases_need_not_be_logged(clone_dsn: str, caplog: pytest.LogCaptureFixture) -> None:
+    """With `slow_lease` 0 nothing is noted and nothing is said."""
+    async with opened(clone_dsn, slow_lease=0) as (database, connection), database.scope("the slow one"):
         await connection.fetchval("SELECT pg_sleep(0.05)")
-    assert "the slow one held a connection" in caplog.text
+    assert caplog.text == ""
+
+
+def _own_lines() -> list[str]:
+    return Path(__file__).read_text().splitlines()
 
 
 async def test_options_that_contradict_each_other_are_refused() -> None:

@@ -140,6 +140,47 @@ async def test_a_swallowed_error_in_a_savepoint_undoes_it_and_says_so(
     assert await _notes(database, connection) == [1, 3]
 
 
+@pytest.mark.parametrize("readonly", [True, False])
+async def test_a_write_where_the_code_itself_asked_to_read_is_the_servers_own_error(
+    database: Database, connection: ScopedConnection, readonly: bool
+) -> None:
+    """That is a mistake of the code, and not the server's state: the connection is kept."""
+    async with database.scope("read"):
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            async with connection.session(), connection.transaction(readonly=readonly):
+                await connection.execute("SET transaction_read_only = on")
+                await connection.execute(INSERT, 1)
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            async with connection.transaction(readonly=True):
+                await connection.execute(INSERT, 1)
+    await until(lambda: whole(database))
+    assert database.stats().totals.closed == 0
+
+
+async def test_a_write_that_the_server_refuses_as_a_standby_does_drops_the_connection(
+    clone_dsn: str, database: Database, connection: ScopedConnection
+) -> None:
+    """Nobody asked for a read-only transaction: `DatabaseUnavailable`, and the next connection may find the new primary."""
+    async with database.scope("name"):
+        name = await connection.fetchval("SELECT current_database()")
+    async with opened(clone_dsn, max_size=1) as (demoted, through_demoted):
+        async with database.scope("demote"):
+            await connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        async with demoted.scope("write"):
+            for _ in range(2):
+                with pytest.raises(DatabaseUnavailable) as caught:
+                    await through_demoted.execute(INSERT, 1)
+                assert isinstance(caught.value.__cause__, asyncpg.ReadOnlySQLTransactionError)
+                with pytest.raises(DatabaseUnavailable):
+                    async with through_demoted.transaction():
+                        await through_demoted.execute(INSERT, 1)
+            async with database.scope("promote"):
+                await connection.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+            await through_demoted.execute(INSERT, 1)
+        await until(lambda: whole(demoted))
+    assert await _notes(database, connection) == [1]
+
+
 async def test_a_savepoint_in_an_aborted_transaction_is_refused_as_by_asyncpg(
     database: Database, connection: ScopedConnection
 ) -> None:

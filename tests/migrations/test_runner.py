@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from alembic.script import ScriptDirectory
 
-from service.migrations import HEAD, MigrationError, runner
+from service.migrations import HEAD, DatabaseAbsent, MigrationError, runner
 from service.migrations.runner import Connect
 
 SCHEMA = """
@@ -103,8 +103,19 @@ async def test_a_server_that_is_not_there_is_said() -> None:
     async def nowhere() -> "asyncpg.Connection[asyncpg.Record]":
         raise ConnectionRefusedError("refused")
 
-    with pytest.raises(MigrationError, match="cannot connect"):
+    with pytest.raises(DatabaseAbsent, match="cannot connect"):
         await runner.migrate(nowhere)
+
+
+async def test_a_server_that_refuses_is_not_absent() -> None:
+    """A wrong password does not get right by waiting."""
+
+    async def refused() -> "asyncpg.Connection[asyncpg.Record]":
+        raise asyncpg.InvalidPasswordError("password authentication failed")
+
+    with pytest.raises(MigrationError, match="cannot connect") as caught:
+        await runner.migrate(refused)
+    assert not isinstance(caught.value, DatabaseAbsent)
 
 
 async def test_the_printed_sql_makes_the_same_schema(connect: Connect, clone_dsn: str) -> None:
