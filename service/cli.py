@@ -10,9 +10,9 @@ import typer
 
 from containers import Container
 from service import graph as graphs
+from service.checks import checks
 from service.configuration import EXIT_STATUS, ConfigurationError
 from service.database import DatabaseError, EmbeddedServerError
-from service.database.failures import reason
 from service.migrations import HEAD, MigrationError
 from service.settings import Settings, shown
 from service.startup import Target, target
@@ -94,6 +94,23 @@ def config() -> None:
 
 
 @app.command()
+def check() -> None:
+    """Try configuration, connection, privileges, schema revision and clock. Exit status 1 when one fails."""
+    settings = Settings()
+    typer.echo(f"ok      configuration: {settings.environment}")
+
+    async def run(postgres: Target) -> bool:
+        passed = True
+        async for tried in checks(postgres):
+            typer.echo(f"{'ok    ' if tried.passed else 'FAILED'}  {tried.name}: {tried.said}")
+            passed = passed and tried.passed
+        return passed
+
+    if not _with_database(run):
+        raise typer.Exit(1)
+
+
+@app.command()
 def graph() -> None:
     """Print the container's graph as a Mermaid flowchart."""
     typer.echo(graphs.mermaid(Container()))
@@ -128,5 +145,5 @@ def main() -> None:
         typer.echo(f"Configuration error: {error}", err=True)
         sys.exit(EXIT_STATUS)
     except (EmbeddedServerError, MigrationError, DatabaseError, OSError) as error:
-        typer.echo(reason(error), err=True)
+        typer.echo(str(error) or type(error).__name__, err=True)
         sys.exit(1)

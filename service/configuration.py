@@ -192,13 +192,15 @@ def read_secret(file: Path) -> str:
         return file.read_text().strip()
     except OSError as error:
         raise ConfigurationError(f"{file}: the secret cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{file}: the secret is not text in UTF-8") from None
 
 
 def refuse_unknown_variables(known: Container[str]) -> None:
     """Raises `ConfigurationError` for a `POOLKEEPER_` variable that configures nothing; pydantic-settings passes over it."""
     for name in os.environ:
-        if name.startswith(ENV_PREFIX):
-            first = name.removeprefix(ENV_PREFIX).split(NESTED)[0]
+        if name.upper().startswith(ENV_PREFIX):
+            first = name[len(ENV_PREFIX) :].split(NESTED)[0]
             if first not in _OF_THE_LOADER and first.lower() not in known:
                 raise ConfigurationError(f"environment variable {name}: there is no setting {first.lower()!r}")
 
@@ -217,6 +219,14 @@ def explain(error: ValidationError, origins: Origins) -> str:
 def _secrets(settings_cls: type[BaseSettings], folder: Path) -> _Secrets:
     if not folder.is_dir():
         raise ConfigurationError(f"{ENV_PREFIX}SECRETS_DIR: there is no folder {folder}")
+    for file in folder.iterdir():
+        known = (
+            not file.is_file() or file.name.startswith(".") or file.name.split(NESTED)[0] in settings_cls.model_fields
+        )
+        if not known:
+            raise ConfigurationError(f"secret file {file}: there is no setting {file.name!r}")
+        if file.is_file():
+            read_secret(file)
     source = NestedSecretsSettingsSource(
         SecretsSettingsSource(settings_cls, folder),
         secrets_dir=folder,

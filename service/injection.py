@@ -4,6 +4,7 @@ import inspect
 import warnings
 from collections.abc import Callable
 from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin
+from weakref import WeakSet
 
 from dependency_injector import containers, providers, wiring
 from dependency_injector.wiring import Provide, UnresolvedMarkerWarning
@@ -17,6 +18,9 @@ class NotWired(RuntimeError):
     """A function that wants injections was called before its module was wired."""
 
 
+_injected: WeakSet[Callable[..., Any]] = WeakSet()
+
+
 class WiredContainer(containers.DynamicContainer):
     """A container in which a name that cannot be resolved is an error at wiring, not a marker in a handler."""
 
@@ -28,6 +32,12 @@ class WiredContainer(containers.DynamicContainer):
                 super().wire(*args, **{**options, "warn_unresolved": True})
             except UnresolvedMarkerWarning as warning:
                 raise NotWired(f"{warning}: the container has no provider of that name") from None
+
+    def unwire(self) -> None:
+        """dependency-injector's `unwire`: from then on the functions raise `NotWired`."""
+        super().unwire()
+        for function in list(_injected):
+            _stand_in(function)
 
 
 def inject(function: F) -> F:
@@ -47,14 +57,23 @@ def inject(function: F) -> F:
     signature = inspect.signature(function)
     injected = [name for name, parameter in signature.parameters.items() if _is_injected(parameter, function)]
     wired = wiring.inject(function)
-    # Until wiring binds real providers, these stand in, so that no call ever sees a marker. dependency-injector has no
-    # public way to reach the bindings of one function.
-    bindings = wiring._patched_registry.get_callable(wired)  # noqa: SLF001
-    for name in injected:
-        bindings.add_injection(name, providers.Callable(_not_wired, function.__module__, function.__qualname__, name))
+    if injected:
+        _injected.add(wired)
+        _stand_in(wired)
     visible = [parameter for name, parameter in signature.parameters.items() if name not in injected]
     wired.__signature__ = signature.replace(parameters=visible)  # type: ignore[attr-defined]
     return wired
+
+
+def _stand_in(function: Callable[..., Any]) -> None:
+    """Bind what refuses, where no real provider is bound, so that no call ever sees a marker.
+
+    dependency-injector has no public way to reach the bindings of one function.
+    """
+    bindings = wiring._patched_registry.get_callable(function)  # noqa: SLF001
+    for name in bindings.reference_injections.keys() - bindings.injections.keys():
+        refusal = providers.Callable(_not_wired, function.__module__, function.__qualname__, name)
+        bindings.add_injection(name, refusal)
 
 
 def refuse_visible_injections(endpoint: Callable[..., Any]) -> None:
@@ -62,23 +81,31 @@ def refuse_visible_injections(endpoint: Callable[..., Any]) -> None:
 
     That is so when `@inject` is missing, or stands above the route's decorator, which then got the function without it.
     """
+    if _is_marker(endpoint):
+        raise NotWired(f"Depends({endpoint!r}): write `name: Type = {endpoint!r}` in a function under @inject instead")
     for name, parameter in inspect.signature(endpoint).parameters.items():
         if _is_injected(parameter, endpoint):
-            raise NotWired(
-                f"{endpoint.__qualname__}: {name!r} is not injected: put @inject directly above the function"
-            )
+            raise NotWired(f"{_name(endpoint)}: {name!r} is not injected: put @inject directly above the function")
 
 
 def _is_injected(parameter: inspect.Parameter, function: Callable[..., Any]) -> bool:
     if isinstance(parameter.annotation, str) and "Provide[" in parameter.annotation:
         raise TypeError(
-            f"{function.__qualname__}: the annotation of {parameter.name!r} is a string (`from __future__ import annotations`), "
+            f"{_name(function)}: the annotation of {parameter.name!r} is a string (`from __future__ import annotations`), "
             f"and its Provide is not seen: write `{parameter.name}: Type = Provide[...]`"
         )
     candidates = [parameter.default]
     if get_origin(parameter.annotation) is Annotated:
         candidates += get_args(parameter.annotation)[1:]
-    return any(getattr(type(candidate), "__IS_MARKER__", False) for candidate in candidates)
+    return any(_is_marker(candidate) for candidate in candidates)
+
+
+def _is_marker(candidate: object) -> bool:
+    return getattr(type(candidate), "__IS_MARKER__", False)
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return getattr(function, "__qualname__", repr(function))
 
 
 def _not_wired(module: str, function: str, parameter: str) -> NoReturn:

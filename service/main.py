@@ -15,7 +15,8 @@ logging.basicConfig(format="%(levelname)s:     %(message)s")  # uvicorn sets up 
 logging.getLogger("service").setLevel(logging.INFO)
 
 try:
-    app = create_app(Container())
+    container = Container()
+    app = create_app(container)
 except ConfigurationError as error:
     print(f"Configuration error: {error}", file=sys.stderr)  # noqa: T201 - nothing is set up that could log
     sys.exit(EXIT_STATUS if multiprocessing.parent_process() is None else _STOP_ALL_WORKERS)

@@ -3,14 +3,19 @@
 Starlette's `BaseHTTPMiddleware` costs four times as much, and misses websockets.
 """
 
+import asyncio
+import logging
 import sys
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.database import Database, EmbeddedServerError
+from service.drain import Drain
 from service.migrations import MigrationError
+
+logger = logging.getLogger("service")
 
 
 class ScopeMiddleware:
@@ -24,8 +29,29 @@ class ScopeMiddleware:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        async with self._database.scope(f"{scope.get('method', 'WEBSOCKET')} {scope['path']}"):
-            await self._app(scope, receive, send)
+        name = f"{scope.get('method', 'WEBSOCKET')} {scope['path']}"
+        async with self._database.scope(name):
+            try:
+                await self._app(scope, receive, send)
+            except asyncio.CancelledError:
+                logger.warning("%s was cancelled: the server stops, and it ran past the limit", name)
+                raise
+
+
+class CloseWhileDraining:
+    """Says `Connection: close` on each answer while the service is stopping, so that clients leave by themselves."""
+
+    def __init__(self, app: ASGIApp, drain: Drain) -> None:
+        self._app = app
+        self._drain = drain
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
+        async def closing(message: Message) -> None:
+            if self._drain.active and message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        await self._app(scope, receive, closing if scope["type"] == "http" else send)
 
 
 class BodyLimit:

@@ -5,8 +5,10 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import asyncpg
+from dependency_injector.containers import Container
 
 from service.database import Database, EmbeddedServer
 from service.database.database import Secret
@@ -15,6 +17,34 @@ from service.migrations import HEAD, DatabaseAbsent
 from service.settings import Settings
 
 logger = logging.getLogger("service")
+
+C = TypeVar("C", bound=Container)
+
+
+@asynccontextmanager
+async def opened(container: C) -> AsyncIterator[C]:
+    """A container with its resources open until the end of the block: what a server runs under, one scope for each request.
+
+    They are closed however the block ends, by cancellation too, and also when one of them cannot be opened and others can.
+    Raises what opening them raises: for the pool, `ConfigurationError`, `EmbeddedServerError` and `MigrationError`.
+    """
+    try:
+        if (opening := container.init_resources()) is not None:
+            await opening
+        yield container
+    finally:
+        if (closing := container.shutdown_resources()) is not None:
+            await closing
+
+
+@asynccontextmanager
+async def container_scope(container: C, name: str) -> AsyncIterator[C]:
+    """The whole life of a script, a command or a job: resources open, in one scope of this name, and closed at the end.
+
+    `async with container_scope(Container(), "import") as container:`. As for `opened`.
+    """
+    async with opened(container), container.providers["database"]().scope(name):
+        yield container
 
 
 @dataclass(frozen=True)

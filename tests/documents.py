@@ -26,7 +26,9 @@ LINK = re.compile(r"""(?:\]\(\s*<?|^ {0,3}\[(?!\^)[^\]]+\]:\s+<?|\b(?:href|src)=
 URL = re.compile(r"https?://[\w.-]+(:\d+)?([/?#]\S*)?|mailto:\S+")
 NOT_A_WORD = re.compile(r"\\\n|\d?>+&?\s*[^\s;|&]+")  # a line that goes on, and a file that is written
 BEFORE_A_COMMAND = re.compile(r"\w+=.*|env|exec|export|sudo|time", re.DOTALL)
-PATH = re.compile(r"(?:\./|--?[\w-]+=)?((?:benchmarks|config|docs|requirements|service|tests)/[\w./*-]*)(?:::.*)?")
+PATH = re.compile(
+    r"(?:\./|--?[\w-]+=)?((?:benchmarks|config|docs|examples|requirements|service|tests)/[\w./*-]*)(?:::.*)?"
+)
 
 Finding = tuple[int, str]  # the line of what was looked at, and what is wrong with it: nothing when that is empty
 
@@ -139,7 +141,7 @@ def picture(document: Path) -> Iterator[Finding]:
 
 
 if __name__ == "__main__":
-    entrance = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    entrance = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples/README.md"]
     pages = [*entrance, *sorted((ROOT / "docs").rglob("*.md"))]
     checks = ((links, pages), (commands, entrance), (variables, entrance), (picture, entrance[:1]))
     found = [(check.__name__, page, *finding) for check, part in checks for page in part for finding in check(page)]

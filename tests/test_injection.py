@@ -1,6 +1,8 @@
 """`@inject`: everywhere, invisible to FastAPI, and never a marker in anybody's hands."""
 
+import functools
 import inspect
+import itertools
 import sys
 from collections.abc import AsyncIterator, Iterator
 from types import ModuleType
@@ -8,7 +10,7 @@ from typing import Annotated, Any
 
 import pytest
 from dependency_injector import providers, wiring
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.exceptions import FastAPIError
 from fastapi.routing import APIRoute
 from httpx import ASGITransport, AsyncClient
@@ -70,10 +72,13 @@ def wired() -> Iterator[Container]:
     container.unwire()
 
 
+_numbers = itertools.count(1)
+
+
 @pytest.fixture
 def other_module() -> Iterator[ModuleType]:
     """An empty module to define things in."""
-    module = ModuleType("tests.other_module")
+    module = ModuleType(f"tests.other_module_{next(_numbers)}")  # what was defined in one stays registered for its name
     sys.modules[module.__name__] = module
     yield module
     del sys.modules[module.__name__]
@@ -161,6 +166,85 @@ def test_inject_above_the_route_decorator_stops_the_start(
     with pytest.raises((FastAPIError, NotWired), match=r"wrong: 'users' is not injected|Invalid args"):
         inject(router.get("/wrong")(wrong))
         create_app(wired)
+
+
+async def endpoint_without_inject(users: Any = Provide["user_service"]) -> None: ...
+
+
+class DependencyWithoutInject:
+    """A class that FastAPI would build for each request."""
+
+    def __init__(self, users: Any = Provide["user_service"]) -> None: ...
+
+
+def _nested(inner: APIRouter) -> APIRouter:
+    outer = APIRouter()
+    outer.include_router(inner)
+    return outer
+
+
+def _router(*, depends: Any = None, endpoint: Any = None, websocket: Any = None, everywhere: Any = None) -> APIRouter:
+    router = APIRouter(dependencies=[Depends(everywhere)] if everywhere else [])
+    if endpoint is not None:
+        router.add_api_route("/x", endpoint)
+    if websocket is not None:
+        router.add_api_websocket_route("/x", websocket)
+    if depends is not None:
+
+        async def uses(value: Annotated[object, Depends(depends)]) -> None: ...
+
+        router.add_api_route("/x", uses)
+    return router
+
+
+@pytest.mark.parametrize(
+    "router",
+    [
+        _nested(_router(endpoint=endpoint_without_inject)),
+        _router(websocket=endpoint_without_inject),
+        _router(depends=endpoint_without_inject),
+        _router(depends=DependencyWithoutInject),
+        _router(depends=Provide["user_service"]),
+        _router(everywhere=endpoint_without_inject),
+        _router(endpoint=functools.partial(endpoint_without_inject)),
+    ],
+    ids=["nested router", "websocket", "dependency", "class", "Depends(Provide)", "router's dependency", "partial"],
+)
+def test_a_marker_anywhere_in_a_route_stops_the_start(monkeypatch: pytest.MonkeyPatch, router: APIRouter) -> None:
+    """Wherever `@inject` is missing: the application is not built, and no request ever gets a marker."""
+    monkeypatch.setattr("service.app.ROUTERS", (router,))
+    with pytest.raises(NotWired, match="@inject"):
+        create_app(Container())
+
+
+async def test_what_nested_routers_and_dependencies_want_is_wired(
+    monkeypatch: pytest.MonkeyPatch, other_module: ModuleType
+) -> None:
+    """Also where only a dependency's module, or only a nested router's, uses `@inject`."""
+
+    @inject
+    async def dependency(users: UserService = Provide["user_service"]) -> str:
+        return type(users).__name__
+
+    async def nested(users: Annotated[str, Depends(dependency)]) -> str:
+        return users
+
+    dependency.__module__ = other_module.__name__
+    other_module.dependency = dependency  # type: ignore[attr-defined]
+    monkeypatch.setattr("service.app.ROUTERS", (_nested(_router(endpoint=nested)),))
+    transport = ASGITransport(create_app(Container()))
+    async with AsyncClient(transport=transport, base_url="http://test") as client:
+        assert (await client.get("/x")).json() == "UserService"
+
+
+async def test_after_unwiring_functions_refuse_again() -> None:
+    """Not even then do they get markers."""
+    container = Container()
+    container.wire(modules=[__name__])
+    assert isinstance(await plain(), UserService)
+    container.unwire()
+    with pytest.raises(NotWired):
+        await plain()
 
 
 def test_generators_are_refused() -> None:

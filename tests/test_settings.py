@@ -58,7 +58,11 @@ def test_sources_go_before_one_another_as_documented(
         ("base.toml", "[database]\nmax_sise = 3", r"^database\.max_sise \(.*base\.toml\): there is no such setting$"),
         ("base.toml", "[databsae]\nmax_size = 3", r"^databsae \(.*base\.toml\): there is no such setting$"),
         ("development.toml", "[database]\nmax_size = 'x'", r"^database\.max_size \(.*development\.toml\): .*integer"),
-        ("development.toml", "[database]\nacquire_timeout = -1", r"database\.acquire_timeout .* greater than 0"),
+        (
+            "development.toml",
+            "[database]\nacquire_timeout = -1",
+            r"database\.acquire_timeout .* greater than or equal to 0",
+        ),
         (
             "development.toml",
             "[database]\nmin_size = 50",
@@ -105,6 +109,15 @@ def test_a_mistake_in_a_file_is_one_message_with_key_and_source(
             "mysql://u:hunter2@h/d",
             r"^database\.dsn \(environment variable DATABASE_URL\): must start with",
         ),
+        ("POOLKEEPER_DATABASE__STATEMENT_TIMEOUT", "inf", "less than or equal"),
+        ("poolkeeper_databsae__dsn", "x", "there is no setting"),
+        ("Poolkeeper_Env", "production", "there is no setting"),
+        ("DATABASE_URL", "postgresql://u:hunter2#x@localhost/d", "has a host or port that cannot be"),
+        ("DATABASE_URL", "postgresql://u:hunter2/x@localhost/d", "has a host or port that cannot be"),
+        ("DATABASE_URL", "postgresql://u:hunter2\uff1a@h/d", "is not a URL"),
+        ("DATABASE_URL", "postgresql://u:hunter2@h:notaport/d", "has a host or port that cannot be"),
+        ("DATABASE_URL", "postgresql://u:hunter2@h:99999/d", "has a host or port that cannot be"),
+        ("DATABASE_URL", "postgresql://u:hunter2@h/d?sslmode=bogus", "sslmode that is none of disable"),
         ("DATABASE_URL", "postgresql+asyncpg://u:hunter2@h/d", "leave out the driver's name"),
         ("DATABASE_URL", "postgresql://u:hunter2@h/d?connect_timeout=3", "does not know connect_timeout in a DSN"),
     ],
@@ -188,8 +201,14 @@ def test_a_secret_that_is_rotated_is_read_anew(config: Path, secrets: Path) -> N
 
 def test_an_unknown_secret_is_refused(config: Path, secrets: Path) -> None:
     """A misspelt file in the secrets directory is named."""
-    (secrets / "database__pasword").write_text("x")
+    misspelt = secrets / "database__pasword"
+    misspelt.write_text("x")
     with pytest.raises(ConfigurationError, match=r"database\.pasword \(secret file .*database__pasword\)"):
+        Settings()
+    misspelt.rename(secrets / "poolkeeper_database__password")
+    with pytest.raises(
+        ConfigurationError, match=r"secret file .*: there is no setting 'poolkeeper_database__password'"
+    ):
         Settings()
 
 
@@ -201,6 +220,26 @@ def test_a_file_that_cannot_be_read_is_named(config: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr("service.configuration.TomlConfigSettingsSource", refuse)
     with pytest.raises(ConfigurationError, match=r"development\.toml: cannot be read: Permission denied"):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://u:p%23%2F@h:5432/d", "postgres://u@[::1]:5432/d", "postgresql://u@[::1]/d", "postgresql://h1:1,h2:2/d",
+        "postgresql:///d?host=/run/postgresql", "postgresql://u:@/d?host=/tmp/x",
+    ],
+)  # fmt: skip
+def test_a_dsn_that_asyncpg_understands_is_taken(config: Path, monkeypatch: pytest.MonkeyPatch, dsn: str) -> None:
+    """Escaped passwords, IPv6, several hosts, sockets."""
+    monkeypatch.setenv("DATABASE_URL", dsn)
+    assert Settings().dsn() == dsn
+
+
+def test_a_secret_that_is_not_text_is_named(config: Path, secrets: Path) -> None:
+    """Without a traceback, and without its content."""
+    (secrets / "database__password").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigurationError, match="database__password: the secret is not text in UTF-8"):
         Settings()
 
 

@@ -85,7 +85,10 @@ class ScopedConnection:
         timeout: float | None = None,
         where: str | None = None,
     ) -> str:
-        """COPY an iterable or asynchronous iterable of tuples into a table; gives a status such as `COPY 3`."""
+        """COPY an iterable or asynchronous iterable of tuples into a table; gives a status such as `COPY 3`.
+
+        Raises `asyncpg.InterfaceError` when the iterable itself uses the scope's connection, which COPY keeps meanwhile.
+        """
         options = {
             "records": records,
             "columns": columns,
@@ -93,8 +96,9 @@ class ScopedConnection:
             "timeout": timeout,
             "where": where,
         }
-        status: str = await self._database.frame().send("copy_records_to_table", table_name, (), options)
-        return status
+        with self._database.copying() as frame:
+            status: str = await frame.send("copy_records_to_table", table_name, (), options)
+            return status
 
     def cursor(
         self,
@@ -109,9 +113,11 @@ class ScopedConnection:
         Raises `asyncpg.NoActiveSQLTransactionError` outside a transaction.
         """
         frame = self._database.frame()
-        if not (isinstance(frame, Held) and frame.lease.in_transaction):
+        if not (isinstance(frame, Held) and frame.lease.is_in_transaction()):
             raise asyncpg.NoActiveSQLTransactionError("cursor cannot be created outside of a transaction")
-        return Cursor(frame, query, args, prefetch, {"timeout": timeout, "record_class": record_class})
+        return Cursor(
+            frame, self._database.frame, query, args, prefetch, {"timeout": timeout, "record_class": record_class}
+        )
 
     def transaction(
         self, *, isolation: Isolation | None = None, readonly: bool = False, deferrable: bool = False
@@ -141,18 +147,25 @@ class ScopedConnection:
         if attempts < 1:
             raise ValueError(f"attempts must be at least 1, not {attempts}")
         frame = self._database.frame()
-        if isinstance(frame, Held) and frame.lease.in_transaction:
-            async with self.transaction():
+        if isinstance(frame, Held) and frame.lease.is_in_transaction():
+            async with self.transaction(isolation=isolation):
                 return await work()
         for attempt in range(1, attempts + 1):
             try:
                 async with self.transaction(isolation=isolation):
                     return await work()
-            except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
-                if attempt == attempts:
+            except BaseException as error:
+                if attempt == attempts or not _can_be_run_again(error):
                     raise
             await asyncio.sleep(_backoff(attempt))
         raise AssertionError("unreachable")
+
+
+def _can_be_run_again(error: BaseException) -> bool:
+    """Whether it is a serialization failure or a deadlock, or a group in which nothing else failed by itself."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_can_be_run_again(each) for each in error.exceptions)
+    return isinstance(error, (asyncpg.SerializationError, asyncpg.DeadlockDetectedError))
 
 
 def _backoff(attempt: int) -> float:

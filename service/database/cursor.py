@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from functools import partial
 from typing import Any
 
 import asyncpg
 
 from service.database.held import Held
+from service.database.scope import Frame
 
 PREFETCH = 1000
 """Rows per round trip when the caller names no number; asyncpg's 50 costs 20 times the round trips."""
@@ -22,9 +23,16 @@ class Cursor:
     """
 
     def __init__(
-        self, held: Held, query: str, args: tuple[Any, ...], prefetch: int | None, options: dict[str, Any]
+        self,
+        held: Held,
+        running: Callable[[], Frame],
+        query: str,
+        args: tuple[Any, ...],
+        prefetch: int | None,
+        options: dict[str, Any],
     ) -> None:
         self._held = held
+        self._running = running
         self._query = query
         self._args = args
         self._prefetch = prefetch or PREFETCH
@@ -64,4 +72,9 @@ class Cursor:
         await self._open()
         lease = self._held.lease
         step = partial(getattr(self._cursor, method), *args, timeout=timeout)
-        return await self._held.in_turn(lambda: lease.guard(step, timeout))
+        return await self._turn().in_turn(lambda: lease.guard(step, timeout))
+
+    def _turn(self) -> Held:
+        """The block whose turn it takes: the running one where it is on the same connection, as in a savepoint."""
+        frame = self._running()
+        return frame if isinstance(frame, Held) and frame.lease is self._held.lease else self._held

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -13,12 +14,17 @@ from service.database.errors import NoActiveScope, PoolNotOpen
 from service.database.hosts import connect
 from service.database.options import DatabaseOptions
 from service.database.pool import Pool
-from service.database.scope import Frame, Scope
+from service.database.scope import Copying, Frame, Scope
 from service.database.session import Session
 from service.database.stats import Stats, Totals
 from service.database.transaction import Transaction
 
 logger = logging.getLogger("service.database")
+
+_NO_SCOPE = (
+    'no scope is open here: write `async with database.scope("name of the work"):` around it. '
+    "In a request the middleware does that"
+)
 
 Secret = str | Callable[[], str | None]
 """A value, or a function that gives it anew for each connection, so that it can be rotated."""
@@ -40,6 +46,7 @@ class Database:
         self._connection_class = connection_class
         self._current: ContextVar[Frame | None] = ContextVar("poolkeeper_frame", default=None)
         self._pool: Pool | None = None
+        self._opening = False
         self._state = "not open yet: call `await container.init_resources()` or `await database.open(dsn)` first"
 
     @property
@@ -64,8 +71,15 @@ class Database:
         A server that is not there does not stop it: statements raise `DatabaseUnavailable` until it is. Opening an open
         database raises `RuntimeError`.
         """
-        if self.is_open:
-            raise RuntimeError("the database is open already")
+        if self.is_open or self._opening:
+            raise RuntimeError("the database is open already, or being opened")
+        self._opening = True
+        try:
+            await self._open(dsn, password, prepare)
+        finally:
+            self._opening = False
+
+    async def _open(self, dsn: Secret, password: Secret | None, prepare: Callable[[], Awaitable[None]] | None) -> None:
 
         async def opened(*_: Any, **arguments: Any) -> asyncpg.Connection[asyncpg.Record]:
             if prepare is not None:
@@ -116,21 +130,44 @@ class Database:
     def frame(self) -> Frame:
         """Where the running code's statements go. Raises `PoolNotOpen`, or `NoActiveScope` outside any scope."""
         frame = self._current.get()
+        while frame is not None and frame.is_left_behind():
+            frame = frame.outer
         if frame is None:
             self.pool()
-            raise NoActiveScope(
-                'no scope is open here: write `async with database.scope("name of the work"):` around it. '
-                "In a request the middleware does that"
-            )
+            raise NoActiveScope(_NO_SCOPE)
         return frame
+
+    def _surroundings(self) -> Frame:
+        """The frame that a block is opened in."""
+        frame = self.frame()
+        if isinstance(frame, Copying):
+            raise frame.refusal("a block")
+        return frame
+
+    @contextmanager
+    def copying(self) -> Iterator[Frame]:
+        """The frame to COPY on; inside the block, the running code's statements are refused."""
+        frame = self.frame()
+        self._current.set(Copying(frame))
+        try:
+            yield frame
+        finally:
+            self._current.set(frame)
+
+    def current_scope(self) -> Scope:
+        """The scope that the running code is in. Raises `NoActiveScope` outside any."""
+        frame = self._current.get()
+        if frame is None:
+            raise NoActiveScope(_NO_SCOPE)
+        return frame.scope
 
     def transaction(self, begin: str) -> Transaction:
         """A transaction block that starts with the statement `begin`; `ScopedConnection.transaction` is the way to it."""
-        return Transaction(self._current, self.frame(), self.options.acquire_timeout, begin)
+        return Transaction(self._current, self._surroundings, self.options.acquire_timeout, begin)
 
     def session(self) -> Session:
         """A block with a connection of its own; `ScopedConnection.session` is the way to it."""
-        return Session(self._current, self.frame(), self.options.acquire_timeout)
+        return Session(self._current, self._surroundings, self.options.acquire_timeout)
 
     def pool(self) -> Pool:
         """The open pool. Raises `PoolNotOpen`."""

@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from service.database.errors import DatabaseUnavailable
+from service.database.errors import DatabaseError, DatabaseUnavailable
 
 _CONNECTION_IS_GONE = (
     OSError,  # TimeoutError is one: the statement outlived command_timeout
@@ -31,5 +31,6 @@ def unavailable(error: BaseException) -> DatabaseUnavailable:
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, or its name where it says nothing."""
-    return str(error) or type(error).__name__
+    """What an error of the server or the system says; of any other only its name, as its text may quote a DSN's password."""
+    speaks = isinstance(error, (OSError, asyncpg.PostgresError, DatabaseError)) and str(error)
+    return str(error) if speaks else type(error).__name__

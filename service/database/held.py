@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from service.database.errors import PoolTimeout, TransactionClosed
-from service.database.lease import Lease
-from service.database.scope import Frame, Scope
+from service.database.errors import NoActiveScope, PoolTimeout, TransactionClosed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from service.database.lease import Lease
+    from service.database.scope import Frame, Scope
 
 T = TypeVar("T")
 
@@ -22,18 +27,34 @@ class Held:
 
     what = "block"
 
-    def __init__(self, current: ContextVar[Frame | None], outer: Frame, turn_timeout: float) -> None:
-        self.scope: Scope = outer.scope
+    def __init__(
+        self, current: ContextVar[Frame | None], surroundings: Callable[[], Frame], turn_timeout: float
+    ) -> None:
         self.ended = False
+        self.owner: asyncio.Task[Any] | None = None
+        """The task that entered the block."""
         self._current = current
-        self._outer = outer
-        self._held_outer = outer if isinstance(outer, Held) else None
-        self._turn = asyncio.Lock()
-        self.inner = False
-        """Whether a block inside this one has the turn."""
-        self._turn_timeout = turn_timeout
+        self._surroundings = surroundings
+        self._outer: Frame | None = None
+        self._held_outer: Held | None = None
         self._lease: Lease | None = None
-        self._rollbacks: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()
+        self._turn_timeout = turn_timeout
+        self._inner = False
+        self._patience: set[asyncio.Timeout] = set()
+        self._settling: set[asyncio.Task[None]] = set()
+
+    @property
+    def outer(self) -> Frame:
+        """The frame around the block."""
+        if self._outer is None:
+            raise NoActiveScope(f"this {self.what} has not begun: write `async with`")
+        return self._outer
+
+    @property
+    def scope(self) -> Scope:
+        """The scope that the block is in."""
+        return self.outer.scope
 
     @property
     def lease(self) -> Lease:
@@ -61,34 +82,53 @@ class Held:
         """Raises `ScopeClosed` or `TransactionClosed` when the block, or one around it, has ended."""
         self.scope.check_open()
         if self.has_ended():
-            raise TransactionClosed(
-                f"the {self.what} in scope {self.scope.name!r} has ended: await the tasks that use it "
-                f"inside its `async with`, or let them open their own"
-            )
+            raise self.closed()
+
+    def closed(self) -> TransactionClosed:
+        """What a task is told that uses the block after its end."""
+        return TransactionClosed(
+            f"the {self.what} in scope {self.scope.name!r} has ended: await the tasks that use it "
+            f"inside its `async with`, or let them open their own"
+        )
 
     def has_ended(self) -> bool:
         """Whether this block or one around it has ended, and with it the right to the connection."""
-        return self.ended or (self._held_outer is not None and self._held_outer.has_ended())
+        return self.ended or self.outer_has_ended()
+
+    def is_left_behind(self) -> bool:
+        """Whether the task that entered the block runs on after its end, without having left it.
+
+        So it is when an asynchronous generator with the block inside is given up in the middle: asyncio ends it in a task of
+        its own, and cannot tell this one.
+        """
+        return self.ended and self.owner is asyncio.current_task()
+
+    def outer_has_ended(self) -> bool:
+        """Whether a block around this one has ended: the connection may be somebody else's by now."""
+        return self._held_outer is not None and self._held_outer.has_ended()
 
     async def take_lease(self) -> Lease:
         """Lease a connection, or take the turn on the one that the block around this one keeps."""
-        if self._held_outer is None:
-            self._lease = await self.scope.lease()
+        self._outer = outer = self._surroundings()
+        if isinstance(outer, Held):
+            await outer.take_turn(for_block=True)
+            self._held_outer = outer
+            self._lease = outer.lease
         else:
-            await self._held_outer.take_turn()
-            self._held_outer.inner = True
-            self._lease = self._held_outer.lease
+            self._lease = await outer.scope.lease()
         return self._lease
 
-    async def take_turn(self) -> None:
+    async def take_turn(self, *, for_block: bool = False) -> None:
         """Wait until no other statement and no inner block uses the connection.
 
-        Raises `PoolTimeout` when an inner block that is open keeps it for longer than `acquire_timeout`: its code may
-        wait for the very task that waits here.
+        Raises `PoolTimeout` when an inner block keeps it for longer than `acquire_timeout`: its code may wait for the
+        very task that waits here.
         """
+        self.lease.pool.check_loop()
         self.check_open()
-        if self.inner:
-            await self._wait_for_inner()
+        if self._turn.locked() or self._patience:
+            async with self._bounded_while_inner():
+                await self._turn.acquire()
         else:
             await self._turn.acquire()
         try:
@@ -96,16 +136,39 @@ class Held:
         except BaseException:
             self._turn.release()
             raise
+        if for_block:
+            self._set_inner(inner=True)
 
-    async def _wait_for_inner(self) -> None:
+    def pass_turn(self) -> None:
+        """The reverse of `take_turn`."""
+        self._set_inner(inner=False)
+        self._turn.release()
+
+    @asynccontextmanager
+    async def _bounded_while_inner(self) -> AsyncIterator[None]:
+        """Those who wait for statements wait as long as these take; those who wait for a block, `acquire_timeout`."""
         try:
-            async with asyncio.timeout(self._turn_timeout):
-                await self._turn.acquire()
+            async with asyncio.timeout(self._turn_timeout if self._inner else None) as patience:
+                self._patience.add(patience)
+                try:
+                    yield
+                finally:
+                    self._patience.discard(patience)
         except TimeoutError as error:
             raise PoolTimeout(
                 f"no turn on the connection of the {self.what} in scope {self.scope.name!r} within "
                 f"{self._turn_timeout:g} s: another task's block inside it is still open"
             ) from error
+
+    def _set_inner(self, *, inner: bool) -> None:
+        """Note whether a block has the turn, and start or stop the clock of those who wait for it."""
+        if inner == self._inner:
+            return
+        self._inner = inner
+        when = asyncio.get_running_loop().time() + self._turn_timeout if inner else None
+        for patience in self._patience:
+            if not patience.expired():
+                patience.reschedule(when)
 
     def return_lease(self) -> None:
         """The reverse of `take_lease`."""
@@ -113,24 +176,20 @@ class Held:
         if self._held_outer is None:
             self.scope.give_back(self.lease)
         else:
-            self._held_outer.inner = False
             self._held_outer.pass_turn()
-
-    def pass_turn(self) -> None:
-        """The reverse of `take_turn`."""
-        self._turn.release()
 
     def enter(self) -> None:
         """From here on, the running code's statements come to this block."""
+        self.owner = asyncio.current_task()
         self._current.set(self)
 
     def leave(self) -> None:
         """From here on, they go where they went before."""
-        self._current.set(self._outer)
+        self._current.set(self.outer)
 
     async def settle(self, work: Coroutine[Any, Any, None]) -> None:
         """Finish `work` whatever happens to this task: wait for it a moment, and never cancel it."""
         task = asyncio.get_running_loop().create_task(work, name=f"{self.scope.name}: end of {self.what}")
-        self._rollbacks.add(task)
-        task.add_done_callback(self._rollbacks.discard)
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
         await asyncio.wait([task], timeout=_SETTLE)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from service.database.caller import Line
 from service.database.failures import breaks_connection, unavailable
 from service.database.session_state import changes_session
 
@@ -29,10 +30,12 @@ class Lease:
         "idle_since",
         "in_transaction",
         "pool",
+        "reported",
         "savepoints",
         "statements",
         "tainted",
         "taken_at",
+        "taken_by",
         "wire",
     )
 
@@ -46,6 +49,10 @@ class Lease:
         self.holder: str | None = None
         """The name of the scope that has it, for messages; `None` while nobody has."""
         self.taken_at = 0.0
+        self.taken_by: Line | None = None
+        """The line of code that asked for it, where slow leases are logged."""
+        self.reported = False
+        """Whether this lease was logged as slow."""
         self.statements = 0
         self.tainted = False
         """The session may have changed: reset it in full before anybody else gets it."""
@@ -71,6 +78,15 @@ class Lease:
         except asyncpg.InterfaceError:  # asyncpg's pool has taken a lost connection out of its wrapper
             return True
 
+    def is_in_transaction(self, *, now: bool = False) -> bool:
+        """Whether a transaction is open on the connection, by whomever it was begun.
+
+        `now`: as the server said last, whatever was sent since.
+        """
+        if self.is_closed():
+            return self.in_transaction and not now
+        return (self.in_transaction and not now) or self.connection.is_in_transaction()
+
     def terminate(self) -> None:
         """End the connection without a word to the server."""
         with suppress(asyncpg.InterfaceError):
@@ -94,6 +110,10 @@ class Lease:
         """Send one of the transaction's own commands; gives the server's answer. Raises as `send` does."""
         status: str = await self.guard(lambda: self.connection.execute(sql), None)
         return status
+
+    async def roll_back(self, sql: str) -> None:
+        """Send a ROLLBACK, which gets as long as cleaning a connection does. Raises as `send` does."""
+        await self.guard(lambda: self.connection.execute(sql, timeout=self.pool.clean_timeout), None)
 
     async def guard(self, call: Callable[[], Awaitable[Any]], timeout: float | None) -> Any:
         """Await an asyncpg call and name its failure, as `send` does. `timeout`: the caller's own, already in the call."""

@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Le
 
 TlsMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
-Seconds = Annotated[float, Gt(0)]
-SecondsOrOff = Annotated[float, Ge(0)]
+_LONGEST = 30 * 24 * 3600
+"""Seconds: PostgreSQL counts its limits in milliseconds, in 32 bits."""
+
+Seconds = Annotated[float, Ge(0.001), Le(_LONGEST)]
+SecondsOrOff = Annotated[float, Ge(0), Le(_LONGEST)]
 """Seconds; 0 switches the limit off."""
 
 
@@ -43,7 +46,7 @@ class DatabaseOptions:
     max_queries: Annotated[int, Ge(1)] = 50_000
     """A connection is renewed after so many statements."""
     slow_lease: SecondsOrOff = 5.0
-    """A connection held for longer is logged with the scope's name. 0: never."""
+    """A connection held for longer is logged once, with the scope's name and the line that took it. 0: never."""
     application_name: str = "poolkeeper"
     """What `pg_stat_activity` shows."""
     sslmode: TlsMode | None = None

@@ -16,9 +16,10 @@ from typing import Any
 
 import asyncpg
 
+from service.database.caller import in_words
 from service.database.errors import PoolNotOpen, PoolTimeout, WrongEventLoop
 from service.database.failures import reason, unavailable
-from service.database.lease import Lease
+from service.database.lease import Lease, renewal_time
 from service.database.line import Line
 from service.database.options import DatabaseOptions
 from service.database.stats import Stats, Totals
@@ -43,9 +44,12 @@ class Pool:
         self._opening = 0
         self._leased = 0
         self._quiet = asyncio.Event()
-        self._reachable = True
+        self._refusal: Exception | None = None
+        """Why the last attempt to open a connection failed, until one succeeds."""
         self.totals = Totals()
         self.closing = False
+        self.clean_timeout = options.connect_timeout
+        self.reports_slow_leases = options.slow_lease > 0
         self._keeper = self._spawn(self._keep(), "keeper")
 
     # --- lend ---
@@ -57,11 +61,7 @@ class Pool:
         """
         if self.closing:
             raise PoolNotOpen("the pool is closing: no new statement can start")
-        if asyncio.get_running_loop() is not self._loop:
-            raise WrongEventLoop(
-                "the pool belongs to another event loop: from a worker thread, "
-                "call `anyio.from_thread.run(...)` instead of `asyncio.run(...)`"
-            )
+        self.check_loop()
         while self._idle:
             lease = self._idle.pop()
             if not lease.is_closed():
@@ -70,6 +70,14 @@ class Pool:
                 return lease
             self._drop(lease)
         return None
+
+    def check_loop(self) -> None:
+        """Raises `WrongEventLoop` in another loop than the one that opened the pool."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise WrongEventLoop(
+                "the pool belongs to another event loop: from a worker thread, "
+                "call `anyio.from_thread.run(...)` instead of `asyncio.run(...)`"
+            )
 
     async def acquire(self, holder: str) -> Lease:
         """Wait in line for a connection.
@@ -83,9 +91,11 @@ class Pool:
         self._grow(waiting=len(self._line) + 1)
         try:
             lease = await self._line.wait(self._options.acquire_timeout)
-        except PoolTimeout:
+        except PoolTimeout as error:
             self.totals.timeouts += 1
-            raise
+            if self._refusal is None:
+                raise
+            raise PoolTimeout(f"{error}, and no further one can be opened: {reason(self._refusal)}") from self._refusal
         finally:
             self._quiet.set()
         lease.holder = holder
@@ -93,6 +103,7 @@ class Pool:
 
     def _lend(self, lease: Lease) -> None:
         lease.taken_at = monotonic()
+        lease.reported = False
         self._leased += 1
         self.totals.leases += 1
 
@@ -102,10 +113,7 @@ class Pool:
         """Take a connection back, and clean it first where that is needed. Gives the seconds for which it was held."""
         now = monotonic()
         held = now - lease.taken_at
-        if 0 < self._options.slow_lease < held:
-            logger.warning(
-                "%s held a connection for %.3f s (slow_lease is %g s)", lease.holder, held, self._options.slow_lease
-            )
+        self._report_if_slow(lease, held)
         self.totals.hold_time += held
         self._leased -= 1
         lease.holder = None
@@ -132,7 +140,7 @@ class Pool:
         """Roll back what is open, and have asyncpg reset the session. What cannot be cleaned is closed."""
         try:
             async with asyncio.timeout(self._options.connect_timeout):
-                if lease.in_transaction or lease.connection.is_in_transaction():
+                if lease.is_in_transaction():
                     await lease.connection.execute("ROLLBACK")
                 await self._driver.release(lease.connection)
                 lease.connection = await self._driver.acquire()
@@ -141,6 +149,10 @@ class Pool:
             self._drop(lease)
         else:
             self.totals.resets += 1
+            if lease.statements >= self._options.max_queries:  # asyncpg's pool has replaced the connection
+                self.totals.opened += 1
+                self.totals.closed += 1
+                lease.expires_at = renewal_time(self._options.max_lifetime)
             lease.clean()
             self._offer(lease)
 
@@ -160,6 +172,12 @@ class Pool:
         self.totals.closed += 1
         lease.terminate()
         self._grow()
+
+    def _report_if_slow(self, lease: Lease, held: float) -> None:
+        if 0 < self._options.slow_lease < held and not lease.reported:
+            lease.reported = True
+            line = f", taken at {in_words(lease.taken_by)}" if lease.taken_by else ""
+            logger.warning("%s has held a connection for %.3f s%s", lease.holder, held, line)
 
     # --- open ---
 
@@ -181,16 +199,18 @@ class Pool:
             self._not_opened(error)
             return
         self._opening -= 1
-        self._reachable = True
+        self._refusal = None
         self.totals.opened += 1
         lease = Lease(connection, self, self._options.max_lifetime)
         self._leases.add(lease)
         self._offer(lease)
 
     def _not_opened(self, error: Exception) -> None:
-        if self._reachable:
+        if self._refusal is None:
             logger.warning("cannot open a connection to PostgreSQL: %s", reason(error))
-        self._reachable = False
+        self._refusal = error
+        if self._leases:  # one of them will come back, and those who wait get it
+            return
         failure = unavailable(error)
         failure.__cause__ = error
         self._line.fail(failure)
@@ -212,6 +232,9 @@ class Pool:
 
     def _tidy(self) -> None:
         now = monotonic()
+        for lease in self._leases:
+            if lease.holder is not None:
+                self._report_if_slow(lease, now - lease.taken_at)
         spare = len(self._leases) - self._options.min_size
         idle, self._idle = self._idle, deque()
         for lease in idle:
@@ -247,6 +270,8 @@ class Pool:
             for task in unfinished:
                 task.cancel()
             await asyncio.gather(*unfinished, return_exceptions=True)
+        self._idle.clear()
+        self._leases = {lease for lease in self._leases if lease.holder}
 
     async def _wait_for_leases(self) -> None:
         try:

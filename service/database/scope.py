@@ -1,11 +1,15 @@
 """One unit of work, and how its statements reach a connection."""
 
+import asyncio
 from collections.abc import Iterable
 from contextvars import ContextVar
 from time import monotonic
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+import asyncpg
+
+from service.database.caller import calling_line
 from service.database.errors import ScopeClosed
 from service.database.lease import Lease
 from service.database.pool import Pool
@@ -22,11 +26,41 @@ class Frame(Protocol):
     """Where a statement of the running code goes: a scope, or a transaction or session block in it."""
 
     @property
+    def outer(self) -> "Frame | None":
+        """The frame around it."""
+
+    def is_left_behind(self) -> bool:
+        """Whether it has ended without the running task having left it."""
+
+    @property
     def scope(self) -> "Scope":
         """The scope that it is, or is in."""
 
     async def send(self, method: str, query: str, args: Iterable[Any], options: dict[str, Any]) -> Any:
         """Run asyncpg's method of this name."""
+
+
+class Copying:
+    """Where statements go that the source of a COPY sends: nowhere, for the connection is busy until the source ends."""
+
+    def __init__(self, outer: Frame) -> None:
+        self.outer = outer
+        self.scope = outer.scope
+
+    def is_left_behind(self) -> bool:
+        """Never: it ends where it began."""
+        return False
+
+    async def send(self, method: str, query: str, args: Iterable[Any], options: dict[str, Any]) -> Any:  # noqa: ARG002
+        """Raises `asyncpg.InterfaceError`: to wait for another connection here would be to hold and wait."""
+        raise self.refusal(method)
+
+    def refusal(self, what: str) -> asyncpg.InterfaceError:
+        """What the source is told."""
+        return asyncpg.InterfaceError(
+            f"{what} inside the records of copy_records_to_table, in scope {self.scope.name!r}: COPY keeps the "
+            f"connection until they end. Read what they need before, or in a `database.scope(...)` of its own"
+        )
 
 
 class Scope:
@@ -35,7 +69,7 @@ class Scope:
     Each statement outside a transaction leases a connection of its own, so tasks of one scope work in parallel.
     """
 
-    __slots__ = ("_current", "_database", "_outer", "closed", "hold_time", "name", "statements", "wait_time")
+    __slots__ = ("_current", "_database", "_owner", "closed", "hold_time", "name", "outer", "statements", "wait_time")
 
     def __init__(self, name: str, database: PoolSource, current: ContextVar[Frame | None]) -> None:
         self.name = name
@@ -47,7 +81,9 @@ class Scope:
         self.closed = False
         self._database = database
         self._current = current
-        self._outer: Frame | None = None
+        self.outer: Frame | None = None
+        """The frame around it: another scope's, in which it was opened."""
+        self._owner: asyncio.Task[Any] | None = None
 
     @property
     def scope(self) -> "Scope":
@@ -55,7 +91,8 @@ class Scope:
         return self
 
     async def __aenter__(self) -> Self:
-        self._outer = self._current.get()
+        self.outer = self._current.get()
+        self._owner = asyncio.current_task()
         self._current.set(self)
         return self
 
@@ -63,7 +100,11 @@ class Scope:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.closed = True
-        self._current.set(self._outer)
+        self._current.set(self.outer)
+
+    def is_left_behind(self) -> bool:
+        """Whether the task that opened it runs on after its end, without having left it: in a generator, given up."""
+        return self.closed and self._owner is asyncio.current_task()
 
     def check_open(self) -> None:
         """Raises `ScopeClosed` when the scope has ended."""
@@ -89,6 +130,8 @@ class Scope:
             if self.closed:
                 self.give_back(lease)
                 self.check_open()
+        if pool.reports_slow_leases:
+            lease.taken_by = calling_line()
         return lease
 
     def give_back(self, lease: Lease) -> None:

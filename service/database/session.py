@@ -6,7 +6,10 @@ from types import TracebackType
 
 import asyncpg
 
+from service.database.failures import unavailable
 from service.database.held import Held
+
+_DRIVERS_OWN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 class Session(Held):
@@ -28,9 +31,15 @@ class Session(Held):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.leave()
+        lost = self.lease.is_closed()
         await self.settle(self._end())
+        if lost and isinstance(error, _DRIVERS_OWN):
+            raise unavailable(error) from error
 
     async def _end(self) -> None:
         self.ended = True
-        async with self.lease.wire:  # a child task's statement may be under way
+        try:
+            async with self.lease.wire:  # a child task's statement may be under way
+                pass
+        finally:
             self.return_lease()

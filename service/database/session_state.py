@@ -9,6 +9,7 @@ _LITERALS_AND_COMMENTS = re.compile(
     | /\*.*?\*/
     | \b[eE]'(?:[^'\\]|''|\\.)*'
     | '(?:[^']|'')*'
+    | "(?:[^"]|"")*"
     | (?<![\w$])\$(?P<tag>[^\W\d]\w*|)\$.*?\$(?P=tag)\$
     """,
     re.DOTALL | re.VERBOSE,
@@ -28,11 +29,12 @@ _ANYWHERE = re.compile(
       \b pg_(?:try_)?advisory_lock(?:_shared)? \b
     | \b (?:CREATE|INTO) \s+ (?:OR\s+REPLACE\s+)? (?:LOCAL\s+|GLOBAL\s+)? TEMP(?:ORARY)? \b
     | \b pg_temp \b
+    | \b pg_settings \b
     """,
     re.IGNORECASE | re.VERBOSE,
 )
 _SET_CONFIG = re.compile(r"\bset_config\b", re.IGNORECASE)
-_SET_CONFIG_LOCAL = re.compile(r"\bset_config\b[^;]*?,\s*true\s*\)", re.IGNORECASE)
+_SET_CONFIG_LOCAL = re.compile(r"\bset_config\"?\s*\([^()]*,\s*true\s*\)", re.IGNORECASE)
 
 
 @lru_cache(maxsize=1024)
@@ -44,7 +46,14 @@ def changes_session(query: str) -> bool:
     """
     if _NESTED_COMMENT.search(query):
         return True
-    code = _LITERALS_AND_COMMENTS.sub(lambda found: " " if found[0].startswith(("--", "/*")) else "''", query)
+    code = _LITERALS_AND_COMMENTS.sub(_without_content, query)
     if _AT_THE_START.search(code) or _ANYWHERE.search(code):
         return True
     return len(_SET_CONFIG.findall(code)) > len(_SET_CONFIG_LOCAL.findall(code))
+
+
+def _without_content(token: re.Match[str]) -> str:
+    """A space for a comment, an empty literal for a literal; a quoted name stays, for it may be a function's."""
+    if token[0].startswith(("--", "/*")):
+        return " "
+    return token[0] if token[0].startswith('"') else "''"

@@ -1,15 +1,21 @@
 """BEGIN and COMMIT, savepoints, and what happens between them."""
 
-from contextvars import ContextVar
-from types import TracebackType
-from typing import Literal, Self
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Self
 
 import asyncpg
 
 from service.database.errors import CommitOutcomeUnknown, DatabaseUnavailable, TransactionAborted
 from service.database.held import Held
-from service.database.lease import Lease
-from service.database.scope import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import ContextVar
+    from types import TracebackType
+
+    from service.database.lease import Lease
+    from service.database.scope import Frame
 
 Isolation = Literal["read_uncommitted", "read_committed", "repeatable_read", "serializable"]
 
@@ -34,8 +40,10 @@ class Transaction(Held):
 
     what = "transaction"
 
-    def __init__(self, current: ContextVar[Frame | None], outer: Frame, turn_timeout: float, begin: str) -> None:
-        super().__init__(current, outer, turn_timeout)
+    def __init__(
+        self, current: ContextVar[Frame | None], surroundings: Callable[[], Frame], turn_timeout: float, begin: str
+    ) -> None:
+        super().__init__(current, surroundings, turn_timeout)
         self._begin = begin
         self._savepoint: str | None = None
 
@@ -44,7 +52,7 @@ class Transaction(Held):
         try:
             await self._start(lease)
         except (asyncpg.PostgresError, asyncpg.InterfaceError):  # refused: nothing has begun
-            lease.in_transaction = lease.connection.is_in_transaction()
+            lease.in_transaction = lease.in_transaction and lease.is_in_transaction(now=True)
             self.return_lease()
             raise
         except BaseException:
@@ -54,12 +62,12 @@ class Transaction(Held):
         return self
 
     async def _start(self, lease: Lease) -> None:
-        if not lease.in_transaction:
+        if not lease.is_in_transaction():
             lease.in_transaction = True  # before the answer: a cancelled BEGIN may have begun
             lease.begun_with = self._begin
             await self._command(self._begin)
             return
-        if self._begin not in {"BEGIN", lease.begun_with}:
+        if self._begin != "BEGIN" and not (lease.in_transaction and self._begin == lease.begun_with):
             raise asyncpg.InterfaceError(
                 f"a nested transaction is a savepoint: it cannot ask for {self._begin!r} inside {lease.begun_with!r}"
             )
@@ -75,10 +83,12 @@ class Transaction(Held):
             await self._undo()
             return
         try:
-            self.check_open()
-            async with self._turn:  # statements of child tasks that came first
+            await self.take_turn()  # after the statements of child tasks that came first
+            try:
                 self.ended = True
                 await self._keep()
+            finally:
+                self.pass_turn()
         except BaseException:
             await self._undo()
             raise
@@ -105,7 +115,7 @@ class Transaction(Held):
                 f"the connection was lost during COMMIT in scope {self.scope.name!r}: the work may be saved or not"
             ) from error.__cause__
         except asyncpg.PostgresError:  # a deferred constraint, a serialization failure: rolled back for certain
-            lease.in_transaction = lease.connection.is_in_transaction()
+            lease.in_transaction = lease.is_in_transaction(now=True)
             raise
         lease.in_transaction = False
         if status == "ROLLBACK":
@@ -113,31 +123,31 @@ class Transaction(Held):
 
     async def _command(self, sql: str) -> str:
         async with self.lease.wire:
+            if self.outer_has_ended():  # while this waited; the connection may be in other hands
+                raise self.closed()
             return await self.lease.command(sql)
 
     async def _undo(self) -> None:
         """Roll back and return the connection, also when this task is being cancelled."""
-        outer_ended = self._held_outer is not None and self._held_outer.has_ended()
         self.ended = True
-        await self.settle(self._give_up() if outer_ended else self._roll_back())
-
-    async def _give_up(self) -> None:
-        self.return_lease()
+        await self.settle(self._roll_back())
 
     async def _roll_back(self) -> None:
         lease = self.lease
-        async with lease.wire:  # a child task's statement may be under way
-            if lease.in_transaction and not lease.is_closed():
-                await self._send_rollback(lease)
-        self.return_lease()
+        try:
+            async with lease.wire:  # a child task's statement may be under way
+                if lease.is_in_transaction() and not lease.is_closed() and not self.outer_has_ended():
+                    await self._send_rollback(lease)
+        finally:
+            self.return_lease()
 
     async def _send_rollback(self, lease: Lease) -> None:
         try:
             if self._savepoint is None:
-                await lease.command("ROLLBACK")
+                await lease.roll_back("ROLLBACK")
                 lease.in_transaction = False
             else:
-                await lease.command(f"ROLLBACK TO SAVEPOINT {self._savepoint}")
+                await lease.roll_back(f"ROLLBACK TO SAVEPOINT {self._savepoint}; RELEASE SAVEPOINT {self._savepoint}")
         except asyncpg.PostgresError:
             pass  # the savepoint was never made: the transaction is aborted, and its end will say so
         except (asyncpg.InterfaceError, DatabaseUnavailable):

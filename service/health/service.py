@@ -1,8 +1,9 @@
 """Whether the service can work."""
 
-from asyncpg import UndefinedTableError
+from asyncpg import PostgresError, UndefinedTableError
 
-from service.database import Database, DatabaseError, ScopedConnection
+from service.database import Database, DatabaseError, PoolTimeout, ScopedConnection
+from service.drain import Drain
 from service.errors import Unavailable
 from service.migrations import HEAD
 
@@ -16,13 +17,14 @@ class NotReady(Unavailable):
 class HealthService:
     """Asks the database, where it can be asked."""
 
-    def __init__(self, database: Database, connection: ScopedConnection) -> None:
+    def __init__(self, database: Database, connection: ScopedConnection, drain: Drain) -> None:
         self._database = database
         self._connection = connection
+        self._drain = drain
 
     async def check_ready(self) -> None:
         """Raises `NotReady` while it starts or stops, without a database, or with a schema older than the code."""
-        if self._database.is_closing:
+        if self._drain.active or self._database.is_closing:
             raise NotReady("draining: the service is stopping")
         if not self._database.is_open:
             raise NotReady("starting: the pool is not open yet")
@@ -30,8 +32,12 @@ class HealthService:
             revision = await self._connection.fetchval(SCHEMA_REVISION)
         except UndefinedTableError:
             revision = None
+        except PoolTimeout as error:
+            raise NotReady("busy: no connection became free in time") from error
         except DatabaseError as error:
-            raise NotReady(f"no database: {error}") from error
+            raise NotReady("no database: it cannot be reached; the log says why") from error
+        except PostgresError as error:
+            raise NotReady(f"the schema's revision cannot be read: {error}") from error
         if revision is None or revision < HEAD:
             raise NotReady(
                 f"the schema is at {revision or 'nothing'} and the code needs {HEAD}: run `poolkeeper migrate`"

@@ -54,11 +54,13 @@ async def current(connect: Connect) -> str | None:
 async def _connected(connect: Connect) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
     try:
         connection = await connect()
-    except (OSError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         kind = DatabaseAbsent if breaks_connection(error) else MigrationError
         raise kind(f"cannot connect to PostgreSQL to migrate: {reason(error)}") from error
     try:
         yield connection
+    except asyncpg.PostgresError as error:
+        raise MigrationError(f"the schema cannot be read or changed: {reason(error)}") from error
     finally:
         await connection.close()
 

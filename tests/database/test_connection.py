@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import asyncpg
 import pytest
 
-from service.database import Database, ScopedConnection, TransactionClosed
+from service.database import Database, DatabaseUnavailable, ScopedConnection, TransactionClosed
 from tests.database.helpers import opened, until, whole
 
 
@@ -164,6 +165,53 @@ async def test_a_session_inside_a_transaction_is_the_transactions_connection(clo
             await connection.fetchval("SELECT 1")
         await until(lambda: whole(database))
         assert database.stats().totals.resets == 1
+
+
+@pytest.mark.parametrize("in_transaction", [False, True], ids=["alone", "in a transaction"])
+async def test_the_source_of_a_copy_cannot_wait_for_the_copys_own_connection(
+    clone_dsn: str, in_transaction: bool
+) -> None:
+    """It is refused in words, instead of waiting for ever; work in a scope of its own is fine."""
+    async with opened(clone_dsn, max_size=2) as (database, connection), database.scope("copy"):
+
+        async def querying() -> AsyncIterator[tuple[int]]:
+            yield (await connection.fetchval("SELECT 1"),)
+
+        async def beginning() -> AsyncIterator[tuple[int]]:
+            async with connection.transaction():
+                yield (1,)
+
+        async def independent() -> AsyncIterator[tuple[int]]:
+            async with database.scope("source"):
+                yield (await connection.fetchval("SELECT 2"),)
+
+        await connection.execute("CREATE TABLE t (n int)")
+        for source in (querying, beginning):
+            with pytest.raises(asyncpg.InterfaceError, match="inside the records of copy_records_to_table"):
+                async with asyncio.timeout(5), _block(connection, in_transaction):
+                    await connection.copy_records_to_table("t", records=source())
+        async with asyncio.timeout(5), _block(connection, in_transaction):
+            assert await connection.copy_records_to_table("t", records=independent()) == "COPY 1"
+        assert await connection.fetchval("SELECT n FROM t") == 2
+    assert whole(database)
+
+
+def _block(connection: ScopedConnection, in_transaction: bool) -> AbstractAsyncContextManager[object]:
+    return connection.transaction() if in_transaction else nullcontext()
+
+
+async def test_a_session_whose_connection_breaks_is_named(database: Database, connection: ScopedConnection) -> None:
+    """`DatabaseUnavailable` leaves the block, with the driver's error as its cause; other exceptions leave as they are."""
+    async with database.scope("broken"):
+        with pytest.raises(DatabaseUnavailable) as caught:
+            async with connection.session() as raw:
+                await raw.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        assert isinstance(caught.value.__cause__, asyncpg.PostgresError)
+        with pytest.raises(FileNotFoundError):
+            async with connection.session():
+                raise FileNotFoundError
+        assert await connection.fetchval("SELECT 1") == 1
+    await until(lambda: whole(database))
 
 
 async def test_a_generator_that_is_left_in_the_middle_returns_its_connection(clone_dsn: str) -> None:

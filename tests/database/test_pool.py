@@ -196,14 +196,14 @@ async def test_a_password_is_rotated_on_a_real_server(open_path: Path) -> None:
     await _fetchval(dsn, "CREATE ROLE rotating LOGIN PASSWORD 'first'")
     secret = open_path / "password"
     secret.write_text("first")
-    database = Database(DatabaseOptions(min_size=1, max_size=2))
+    database = Database(DatabaseOptions(min_size=1, max_size=2, acquire_timeout=0.5))
     connection = ScopedConnection(database)
     await database.open(dsn.replace("postgres:@", "rotating@"), password=secret.read_text)
     async with database.scope("rotation"), connection.transaction():
         assert await connection.fetchval("SELECT current_user") == "rotating"
         await _fetchval(dsn, "ALTER ROLE rotating PASSWORD 'second'")
         async with database.scope("too early"):
-            with pytest.raises(DatabaseUnavailable, match="password authentication failed"):
+            with pytest.raises(PoolTimeout, match="no further one can be opened: password authentication failed"):
                 await connection.fetchval("SELECT 1")
         secret.write_text("second")
         async with database.scope("in time"):
@@ -226,6 +226,18 @@ async def test_the_tls_mode_reaches_the_driver(monkeypatch: pytest.MonkeyPatch) 
         async with opened("postgresql://h/d", sslmode=mode, min_size=1):
             pass
     assert asked == ["verify-full", None]
+
+
+async def test_a_server_that_takes_no_more_connections_makes_slow_and_not_wrong(clone_dsn: str) -> None:
+    """Where one connection exists, those who wait get it, although no second one can be opened."""
+    owner = await asyncpg.connect(clone_dsn)
+    await owner.execute("DROP ROLE IF EXISTS modest; CREATE ROLE modest LOGIN CONNECTION LIMIT 1")
+    async with opened(clone_dsn.replace("postgres:@", "modest@"), min_size=1, max_size=5) as (database, connection):
+        async with database.scope("crowd"):
+            answers = await asyncio.gather(*(connection.fetchval("SELECT 1 FROM pg_sleep(0.01)") for _ in range(20)))
+        assert answers == [1] * 20
+    await owner.execute("DROP ROLE modest")
+    await owner.close()
 
 
 @pytest.mark.parametrize(
@@ -536,11 +548,29 @@ async def test_the_pool_can_be_looked_at(database: Database, connection: ScopedC
     assert stats.totals.hold_time == pytest.approx(scope.hold_time)
 
 
-async def test_a_long_lease_is_logged_with_its_scope(clone_dsn: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A connection held for longer than `slow_lease` is said in the log."""
-    async with opened(clone_dsn, slow_lease=0.01) as (database, connection), database.scope("the slow one"):
+async def test_a_long_lease_is_logged_once_with_scope_and_line(
+    clone_dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While it is still held, so that one that never ends is seen too; with the line of code that took it."""
+    async with opened(clone_dsn, slow_lease=0.05) as (database, connection), database.scope("the slow one"):
+        async with connection.transaction():  # this line
+            await until(lambda: "the slow one has held a connection" in caplog.text)
+        await connection.fetchval("SELECT 1")
+    assert caplog.text.count("has held a connection") == 1
+    taken_at = next(number for number, line in enumerate(_own_lines(), 1) if line.endswith("# this line"))
+    where = f"taken at {__file__}:{taken_at} in test_a_long_lease_is_logged_once_with_scope_and_line"
+    assert where in caplog.text
+
+
+async def test_slow_leases_need_not_be_logged(clone_dsn: str, caplog: pytest.LogCaptureFixture) -> None:
+    """With `slow_lease` 0 nothing is noted and nothing is said."""
+    async with opened(clone_dsn, slow_lease=0) as (database, connection), database.scope("the slow one"):
         await connection.fetchval("SELECT pg_sleep(0.05)")
-    assert "the slow one held a connection" in caplog.text
+    assert caplog.text == ""
+
+
+def _own_lines() -> list[str]:
+    return Path(__file__).read_text().splitlines()
 
 
 async def test_options_that_contradict_each_other_are_refused() -> None:

@@ -15,6 +15,12 @@ from service.database.session_state import changes_session
         "CREATE TEMP TABLE t ()", "create local temporary table t ()", "CREATE OR REPLACE TEMP VIEW v AS SELECT 1",
         "CREATE TABLE pg_temp.t ()", "SELECT 1 INTO TEMP t", "WITH a AS (SELECT pg_advisory_lock(1)) SELECT 1",
         "SELECT pg_try_advisory_lock(1)", "SELECT set_config('a', 'b', false)", "SELECT set_config('a', $1, $2)",
+        "SELECT set_config('a', 'b', false), coalesce(NULL, true)",
+        "SELECT set_config('a', 'b', 0::bool), (1, true)",
+        "SELECT 1 AS \"it's\"; SET x = 1",
+        'SELECT 1 AS "--"; SET x = 1',
+        "SELECT \"set_config\"('a', 'b', false)",
+        "UPDATE pg_settings SET setting = '1' WHERE name = 'x'",
         "SELECT set_config('a', 'b', true), set_config('c', 'd', false)", "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
     ],
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """The slow endpoint: many at once hold no connection, and nothing else gets slow."""
 
 import asyncio
+import re
 from time import monotonic
 
 import pytest
@@ -56,6 +57,23 @@ async def test_fifty_slow_requests_leave_everything_else_as_quick(
 class _Always(Countdown):
     def next(self) -> float:
         return self._left
+
+
+@pytest.mark.usefixtures("_slow")
+async def test_server_timing_says_what_a_request_cost(container: Container) -> None:
+    """Statements, and milliseconds of waiting, of holding a connection and in all, as a browser reads them."""
+    async with _client(container) as client:
+        timing = (await client.get("/users/")).headers["server-timing"]
+    found = re.fullmatch(r'statements;desc="1", wait;dur=([\d.]+), hold;dur=([\d.]+), total;dur=([\d.]+)', timing)
+    assert found is not None, timing
+    wait, hold, total = map(float, found.groups())
+    assert 0 < hold <= total
+    assert 0 <= wait <= total
+
+
+async def test_server_timing_is_not_there_unless_diagnostics_are_enabled(client: AsyncClient) -> None:
+    """Strangers are not told."""
+    assert "server-timing" not in (await client.get("/users/")).headers
 
 
 @pytest.mark.usefixtures("_slow")

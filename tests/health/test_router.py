@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import asyncpg
 import pytest
 from httpx import ASGITransport, AsyncClient, Response
 
@@ -47,6 +48,17 @@ async def test_not_ready_while_it_drains(cloned_container: Container) -> None:
     await closing
 
 
+async def test_not_ready_after_sigterm_while_requests_are_still_served(
+    container: Container, client: AsyncClient
+) -> None:
+    """Readiness goes first, each answer says `Connection: close`, and the work goes on."""
+    assert "connection" not in (await client.get("/users/")).headers
+    container.drain().active = True
+    assert _refused(await client.get("/health/ready"), "draining")
+    served = await client.get("/users/")
+    assert (served.status_code, served.headers["connection"]) == (200, "close")
+
+
 async def test_not_ready_while_the_schema_is_behind(empty_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason names both revisions and the command; after migrating, the same process is ready."""
     monkeypatch.setenv("DATABASE_URL", empty_dsn)
@@ -64,6 +76,20 @@ async def test_not_ready_while_the_schema_is_behind(empty_dsn: str, monkeypatch:
         await container.connection().execute("UPDATE alembic_version SET version_num = '9999'")
     assert (await _ready(container)).status_code == 200, "a schema ahead of the code is that of the next version"
     await container.shutdown_resources()  # type: ignore[misc]
+
+
+async def test_not_ready_when_the_revision_cannot_be_read(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A role without the privilege is a reason, not a failure of the service."""
+    owner = await asyncpg.connect(clone_dsn)
+    await owner.execute("DROP ROLE IF EXISTS stranger; CREATE ROLE stranger LOGIN")
+    monkeypatch.setenv("DATABASE_URL", clone_dsn.replace("postgres:@", "stranger@"))
+    monkeypatch.setenv("POOLKEEPER_DATABASE__MIGRATE_ON_START", "false")
+    container = Container()
+    await container.init_resources()  # type: ignore[misc]
+    assert _refused(await _ready(container), "permission denied for table alembic_version")
+    await container.shutdown_resources()  # type: ignore[misc]
+    await owner.execute("DROP ROLE stranger")
+    await owner.close()
 
 
 async def test_not_ready_without_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,90 @@
+"""A `Database` class in `app.state`, opened in the lifespan."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import anyio.from_thread
+import asyncpg
+from fastapi import APIRouter, BackgroundTasks, FastAPI, Request, WebSocket
+
+from benchmarks.traps.pattern import Work, run
+
+TITLE = "`app.state` and a class"
+FORM = "`request.app.state.database`, opened in the lifespan; its `transaction()` gives a connection"
+DEEPER = "an argument"
+PACKAGES = ()
+CANNOT: dict[str, str] = {}
+
+router = APIRouter()
+
+
+class Database:
+    def __init__(self, dsn: str, size: int) -> None:
+        self._dsn = dsn
+        self._size = size
+        self._pool: asyncpg.Pool
+
+    async def __aenter__(self) -> Self:
+        self._pool = await asyncpg.create_pool(self._dsn, min_size=1, max_size=self._size)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._pool.close()
+
+    async def fetchval(self, sql: str) -> Any:
+        async with self._pool.acquire() as connection:
+            return await connection.fetchval(sql)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        async with self._pool.acquire() as connection, connection.transaction():
+            yield connection
+
+
+@router.get("/work/{name}")
+async def endpoint(name: str, request: Request, tasks: BackgroundTasks) -> Any:
+    return await run(name, request.app.state.database, tasks)
+
+
+@router.get("/thread/{name}")
+def in_a_thread(name: str, request: Request) -> Any:
+    return anyio.from_thread.run(run, name, request.app.state.database, None)
+
+
+@router.websocket("/socket/{name}")
+async def socket(name: str, websocket: WebSocket) -> None:
+    await run(name, websocket.app.state.database, websocket)
+
+
+def create_app(dsn: str, size: int) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with Database(dsn, size) as app.state.database:
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+    app.include_router(router)
+    return app
+
+
+async def script(dsn: str, size: int, work: Work) -> Any:
+    async with Database(dsn, size) as database:
+        return await work(database, None)
+
+
+async def value(database: Any, sql: str) -> Any:
+    return await database.fetchval(sql)
+
+
+async def deeper(connection: Any, sql: str) -> Any:
+    return await connection.fetchval(sql)
+
+
+def transaction(database: Database) -> Any:
+    return database.transaction()
+
+
+async def independent(database: Database, sql: str) -> Any:
+    async with database.transaction() as connection:
+        return await connection.fetchval(sql)

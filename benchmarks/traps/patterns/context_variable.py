@@ -1,0 +1,83 @@
+"""One connection for each request in a ContextVar, set by a dependency in the route's decorator."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import anyio.from_thread
+import asyncpg
+from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, WebSocket
+
+from benchmarks.traps.pattern import Work, run
+
+TITLE = "ContextVar by decorator"
+FORM = "`@router.get(..., dependencies=[Depends(open_connection)])`; every function reads the variable"
+DEEPER = "the variable"
+PACKAGES = ()
+CANNOT: dict[str, str] = {}
+
+Connection = Any  # asyncpg's, in its pool's wrapper
+pool: asyncpg.Pool
+current: ContextVar[Connection] = ContextVar("current_connection")
+router = APIRouter()
+
+
+async def open_connection() -> AsyncIterator[None]:
+    async with pool.acquire() as connection:
+        token = current.set(connection)
+        try:
+            yield
+        finally:
+            current.reset(token)
+
+
+@router.get("/work/{name}", dependencies=[Depends(open_connection)])
+async def endpoint(name: str, tasks: BackgroundTasks) -> Any:
+    return await run(name, None, tasks)
+
+
+@router.get("/thread/{name}", dependencies=[Depends(open_connection)])
+def in_a_thread(name: str) -> Any:
+    return anyio.from_thread.run(run, name, None, None)
+
+
+@router.websocket("/socket/{name}", dependencies=[Depends(open_connection)])
+async def socket(name: str, websocket: WebSocket) -> None:
+    await run(name, None, websocket)
+
+
+@asynccontextmanager
+async def opened(dsn: str, size: int) -> AsyncIterator[None]:
+    global pool
+    async with asyncpg.create_pool(dsn, min_size=1, max_size=size) as pool:
+        yield
+
+
+def create_app(dsn: str, size: int) -> FastAPI:
+    app = FastAPI(lifespan=lambda _: opened(dsn, size))
+    app.include_router(router)
+    return app
+
+
+async def script(dsn: str, size: int, work: Work) -> Any:
+    async with opened(dsn, size), asynccontextmanager(open_connection)():
+        return await work(None, None)
+
+
+async def value(_: None, sql: str) -> Any:
+    return await current.get().fetchval(sql)
+
+
+deeper = value
+
+
+@asynccontextmanager
+async def transaction(_: None) -> AsyncIterator[None]:
+    async with current.get().transaction():
+        yield
+
+
+async def independent(_: None, sql: str) -> Any:
+    async with asynccontextmanager(open_connection)(), current.get().transaction():
+        return await current.get().fetchval(sql)

@@ -1,0 +1,109 @@
+"""dishka, with a generator in the request's scope."""
+
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio.from_thread
+import asyncpg
+from dishka import AsyncContainer, FromDishka, Provider, Scope, make_async_container, provide
+from dishka.integrations.fastapi import inject, setup_dishka
+from fastapi import APIRouter, BackgroundTasks, FastAPI, WebSocket
+
+from benchmarks.traps.pattern import Work, run
+
+TITLE = "dishka"
+FORM = (
+    "a generator in `Scope.REQUEST`, `FromDishka` on the endpoint, and `async with connection.transaction()` in it; "
+    "each message of a websocket enters the scope for itself"
+)
+DEEPER = "its constructor"
+PACKAGES = ("dishka",)
+CANNOT: dict[str, str] = {}
+
+Connection = asyncpg.pool.PoolConnectionProxy
+container: AsyncContainer
+router = APIRouter()
+
+
+class Connections(Provider):
+    def __init__(self, dsn: str, size: int) -> None:
+        super().__init__()
+        self._dsn = dsn
+        self._size = size
+
+    @provide(scope=Scope.APP)
+    async def pool(self) -> AsyncIterable[asyncpg.Pool]:
+        async with asyncpg.create_pool(self._dsn, min_size=1, max_size=self._size) as pool:
+            yield pool
+
+    @provide(scope=Scope.REQUEST)
+    async def connection(self, pool: asyncpg.Pool) -> AsyncIterable[Connection]:
+        async with pool.acquire() as connection:
+            yield connection
+
+
+@router.get("/work/{name}")
+@inject
+async def endpoint(name: str, tasks: BackgroundTasks, connection: FromDishka[Connection]) -> Any:
+    return await run(name, connection, tasks)
+
+
+@router.get("/thread/{name}")
+@inject
+def in_a_thread(name: str, connection: FromDishka[Connection]) -> Any:
+    return anyio.from_thread.run(run, name, connection, None)
+
+
+@router.websocket("/socket/{name}")
+@inject
+async def socket(name: str, websocket: WebSocket, session: FromDishka[AsyncContainer]) -> None:
+    await run(name, session, websocket)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await app.state.dishka_container.close()
+
+
+def create_app(dsn: str, size: int) -> FastAPI:
+    global container
+    container = make_async_container(Connections(dsn, size))
+    app = FastAPI(lifespan=lifespan)
+    app.include_router(router)
+    setup_dishka(container, app)
+    return app
+
+
+async def script(dsn: str, size: int, work: Work) -> Any:
+    container = make_async_container(Connections(dsn, size))
+    try:
+        async with container() as request:
+            return await work(await request.get(Connection), None)
+    finally:
+        await container.close()
+
+
+async def value(connection: Connection, sql: str) -> Any:
+    return await connection.fetchval(sql)
+
+
+deeper = value
+
+
+@asynccontextmanager
+async def transaction(db: Connection | AsyncContainer) -> AsyncIterator[Connection]:
+    if isinstance(db, AsyncContainer):  # a websocket's session: each message enters the scope of a request
+        async with db() as request, transaction(await request.get(Connection)) as connection:
+            yield connection
+    else:
+        async with db.transaction():
+            yield db
+
+
+async def independent(_: Connection, sql: str) -> Any:
+    async with container() as request:
+        other = await request.get(Connection)
+        async with other.transaction():
+            return await other.fetchval(sql)

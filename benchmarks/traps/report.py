@@ -1,0 +1,87 @@
+"""The scoreboard as Markdown: what held, what broke and how, and with which versions."""
+
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from benchmarks.traps.pattern import Pattern
+from benchmarks.traps.runner import Result
+from benchmarks.traps.scenarios import Scenario
+
+Results = Mapping[Pattern, Sequence[Result]]
+
+CELLS = {"holds": "holds", "breaks": "**breaks**", "cannot be expressed": "*cannot*"}
+
+TEXT = """\
+# The traps, as a scoreboard
+
+What a database layer in FastAPI can fall into, each trap tried on a row of patterns: a real PostgreSQL, uvicorn on
+loopback, fresh tables for each cell. Every pattern is used at its best: with the transaction block of its own
+documentation around each unit of work, never with a commit at the end of the request. The code is in
+`benchmarks/traps`, a short module for each pattern. `make traps` runs it all again, and writes this page.
+
+Run on {date}, Python {python}, PostgreSQL {postgres}: {versions}.
+
+- *holds*: the trap is avoided.
+- ***breaks***: it is not; [below](#what-was-seen) is what was seen in this run.
+- *cannot*: the pattern has no way to express it; the reason is below.
+
+{table}
+
+## What was seen
+
+{details}
+"""
+
+
+def markdown(results: Results, scenarios: Sequence[Scenario], postgres: str) -> str:
+    """The whole page."""
+    return TEXT.format(
+        date=datetime.now(UTC).date(),
+        python=platform.python_version(),
+        postgres=postgres,
+        versions=", ".join(_versions(results)),
+        table="\n".join(_table(results, scenarios)),
+        details="\n\n".join(_details(pattern, row, scenarios) for pattern, row in results.items()),
+    )
+
+
+def title(scenario: Scenario) -> str:
+    """The sentence that names a scenario."""
+    return (scenario.__doc__ or "").splitlines()[0].rstrip(".")
+
+
+def _versions(results: Results) -> Iterator[str]:
+    names = {"fastapi", "asyncpg", "uvicorn", *(name for pattern in results for name in pattern.PACKAGES)}
+    return (f"{name} {version(name)}" for name in sorted(names))
+
+
+def _table(results: Results, scenarios: Sequence[Scenario]) -> Iterator[str]:
+    yield _row("", "Trap", *(pattern.TITLE for pattern in results))
+    yield _row("--:", "---", *("---" for _ in results))
+    for number, scenario in enumerate(scenarios):
+        cells = (CELLS[row[number].verdict] for row in results.values())
+        yield _row(str(number + 1), title(scenario), *cells)
+    yield _row("", "a deeper function has its connection from", *(pattern.DEEPER for pattern in results))
+    held = (sum(result.verdict == "holds" for result in row) for row in results.values())
+    yield _row("", "holds in", *(f"{count} of {len(scenarios)}" for count in held))
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |".replace("|  |", "| |")
+
+
+def _details(pattern: Pattern, row: Sequence[Result], scenarios: Sequence[Scenario]) -> str:
+    lines = [f"### {pattern.TITLE}", "", f"{pattern.FORM[0].upper()}{pattern.FORM[1:]}.", ""]
+    for number, (scenario, result) in enumerate(zip(scenarios, row, strict=True), 1):
+        if result.verdict != "holds":
+            lines.append(f"- {number}, {title(scenario)}: {_plain(result.words)}")
+    if lines[-1] == "":
+        lines.append("Holds in all.")
+    return "\n".join(lines)
+
+
+def _plain(words: str) -> str:
+    """Words that Markdown leaves as they are."""
+    return "".join(f"\\{sign}" if sign in "*_<>[]|`" else sign for sign in words)

@@ -1,0 +1,35 @@
+"""A `def` endpoint, for libraries that block: it runs in a worker thread, and sees the request's scope there.
+
+uvicorn examples.def_endpoint:app
+"""
+
+import hashlib
+
+from anyio import from_thread
+from fastapi import APIRouter
+
+from containers import Container
+from service.app import create_app
+from service.injection import Provide, inject
+from service.types import Id
+from service.users.service import UserService
+
+router = APIRouter()
+
+
+@router.get("/users/{user_id}/badge")
+@inject
+def read_badge(user_id: Id, users: UserService = Provide["user_service"]) -> dict[str, str]:
+    """A user's badge, which takes its time.
+
+    The pool belongs to the event loop, so what is awaited goes back there. Each such call is a task of its own: a
+    transaction is begun and ended in one, in an `async` function of the service.
+    """
+    user = from_thread.run(users.get, user_id)
+    return {"email": user.email, "badge": hashlib.pbkdf2_hmac("sha256", user.email.encode(), b"badge", 200_000).hex()}
+
+
+container = Container()
+app = create_app(container)
+app.include_router(router)
+container.wire(modules=[__name__])

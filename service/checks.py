@@ -1,0 +1,81 @@
+"""What `poolkeeper check` tries, before a new version is let near its database."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from time import perf_counter
+
+import asyncpg
+
+from service.database.failures import reason
+from service.migrations import HEAD
+from service.startup import Target
+
+TABLES = ("users", "items")
+PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
+CLOCK_TOLERANCE = timedelta(seconds=2)
+"""Between this machine's clock and the server's: what expires would expire at the wrong time."""
+
+MISSING_PRIVILEGES = """
+    SELECT privilege || ' on ' || relation
+    FROM unnest($1::text[]) AS relation, unnest($2::text[]) AS privilege
+    WHERE to_regclass(relation) IS NOT NULL AND NOT has_table_privilege(relation, privilege)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was tried. `said`: what was found, or what is wrong and what to do."""
+
+    name: str
+    passed: bool
+    said: str
+
+
+async def checks(postgres: Target) -> AsyncIterator[Check]:
+    """Tries connection, privileges, schema and clock, in this order; without a connection, only that."""
+    started = perf_counter()
+    try:
+        connection = await postgres.connect()
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        yield Check("connection", False, reason(error))
+        return
+    try:
+        milliseconds = (perf_counter() - started) * 1000
+        version = await connection.fetchval("SHOW server_version")
+        yield Check("connection", True, f"PostgreSQL {version}, in {milliseconds:.0f} ms")
+        yield await _privileges(connection)
+        yield await _schema(connection)
+        yield await _clock(connection)
+    finally:
+        await connection.close()
+
+
+async def _privileges(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
+    missing = [row[0] for row in await connection.fetch(MISSING_PRIVILEGES, TABLES, PRIVILEGES)]
+    user = await connection.fetchval("SELECT current_user")
+    if missing:
+        return Check("privileges", False, f"{user} lacks {', '.join(missing)}: GRANT them")
+    return Check("privileges", True, f"{user} may read and write {', '.join(TABLES)}")
+
+
+async def _schema(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
+    exists = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
+    try:
+        revision = await connection.fetchval("SELECT max(version_num) FROM alembic_version") if exists else None
+    except asyncpg.InsufficientPrivilegeError as error:
+        return Check("schema", False, f"{reason(error)}: GRANT SELECT on it")
+    if (revision or "") < HEAD:
+        said = f"at {revision or 'nothing'}, and the code needs {HEAD}: run `poolkeeper migrate`"
+        return Check("schema", False, said)
+    return Check("schema", True, f"at {revision}")
+
+
+async def _clock(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
+    before = datetime.now(UTC)
+    there = await connection.fetchval("SELECT clock_timestamp()")
+    here = before + (datetime.now(UTC) - before) / 2
+    seconds = abs((there - here).total_seconds())
+    if seconds > CLOCK_TOLERANCE.total_seconds():
+        return Check("clock", False, f"{seconds:.1f} s away from the server's: synchronise both")
+    return Check("clock", True, f"{seconds:.3f} s away from the server's")

@@ -1,0 +1,32 @@
+"""Which line of code asked for a connection."""
+
+import asyncio
+import sys
+from pathlib import Path
+from types import CodeType
+
+_THIS_PACKAGE = str(Path(__file__).parent)
+
+_ASYNCIO = str(Path(asyncio.__file__).parent)
+
+Line = tuple[CodeType, int]
+"""A code object and a line number: cheap to note at each lease, and put into words only for the log."""
+
+
+def calling_line() -> Line | None:
+    """The innermost line on the stack that is not in this package: the repository's or service's.
+
+    `None` for a statement that is a task of its own, as in `gather(connection.fetch(...))`: no line waits for it.
+    """
+    frame = sys._getframe(1)  # noqa: SLF001 - documented, and the only way that costs next to nothing
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_THIS_PACKAGE):
+        frame = frame.f_back
+    if frame.f_code.co_filename.startswith(_ASYNCIO):
+        return None
+    return frame.f_code, frame.f_lineno
+
+
+def in_words(line: Line) -> str:
+    """`path:line in function`."""
+    code, number = line
+    return f"{code.co_filename}:{number} in {code.co_qualname}"

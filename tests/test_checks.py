@@ -1,0 +1,77 @@
+"""`poolkeeper check`: a line each, and a status that a deployment can go by."""
+
+import asyncio
+from datetime import timedelta
+
+import asyncpg
+import pytest
+from typer.testing import CliRunner
+
+from service import checks, cli
+from service.migrations import HEAD
+
+
+def _check() -> tuple[int, list[str]]:
+    result = CliRunner().invoke(cli.app, ["check"])
+    return result.exit_code, result.output.splitlines()
+
+
+def _execute(dsn: str, sql: str) -> None:
+    async def run() -> None:
+        connection = await asyncpg.connect(dsn)
+        await connection.execute(sql)
+        await connection.close()
+
+    asyncio.run(run())
+
+
+def test_all_is_well(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five lines, and status 0."""
+    monkeypatch.setenv("DATABASE_URL", clone_dsn)
+    status, lines = _check()
+    assert status == 0
+    assert [line.split(":")[0] for line in lines] == [
+        "ok      configuration", "ok      connection", "ok      privileges", "ok      schema", "ok      clock",
+    ]  # fmt: skip
+    assert lines[1].startswith("ok      connection: PostgreSQL 18")
+
+
+def test_a_schema_that_is_behind_fails(empty_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With both revisions and the command; the rest is tried all the same."""
+    monkeypatch.setenv("DATABASE_URL", empty_dsn)
+    status, lines = _check()
+    assert status == 1
+    assert lines[3] == f"FAILED  schema: at nothing, and the code needs {HEAD}: run `poolkeeper migrate`"
+    assert lines[4].startswith("ok      clock")
+
+
+def test_missing_privileges_are_named(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which, on which table, for whom."""
+    _execute(clone_dsn, """
+        DROP ROLE IF EXISTS reader;
+        CREATE ROLE reader LOGIN;
+        GRANT SELECT ON users, items, alembic_version TO reader;
+        GRANT INSERT, UPDATE, DELETE ON users TO reader;
+    """)  # fmt: skip
+    monkeypatch.setenv("DATABASE_URL", clone_dsn.replace("postgres:@", "reader@"))
+    status, lines = _check()
+    assert status == 1
+    assert lines[2] == "FAILED  privileges: reader lacks INSERT on items, UPDATE on items, DELETE on items: GRANT them"
+
+
+def test_without_a_connection_nothing_else_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver's reason is the line."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    status, lines = _check()
+    assert status == 1
+    assert len(lines) == 2
+    assert lines[1].startswith("FAILED  connection: ")
+
+
+def test_a_clock_that_is_off_fails(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past the tolerance, which is set so low here that any clock is off."""
+    monkeypatch.setenv("DATABASE_URL", clone_dsn)
+    monkeypatch.setattr(checks, "CLOCK_TOLERANCE", timedelta(seconds=-1))
+    status, lines = _check()
+    assert status == 1
+    assert lines[4].startswith("FAILED  clock: ")

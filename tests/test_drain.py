@@ -1,0 +1,192 @@
+"""Stopping under load: readiness first, `Connection: close`, then the end; and what is cut off is named."""
+
+import asyncio
+import http.client
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic, sleep
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.processes import answer, end, free_port, running
+
+RESTARTS = 20
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """An empty folder that the embedded server's user can reach."""
+    with TemporaryDirectory(prefix="poolkeeper-drain-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+class Client(threading.Thread):
+    """Asks for `/users/` on a kept connection again and again, and reconnects when it is told to."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(daemon=True)
+        self.port = port
+        self.answers = 0
+        self.failures: list[str] = []
+        self.stopping = threading.Event()
+
+    def run(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        while not self.stopping.is_set():
+            try:
+                connection.request("GET", "/users/")
+                response = connection.getresponse()
+                response.read()
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(repr(error))
+                connection.close()
+                continue
+            self.answers += 1
+            if response.status != 200:
+                self.failures.append(str(response.status))
+            if response.getheader("Connection") == "close":
+                connection.close()
+            self.stopping.wait(0.002)  # leaves a processor to the service
+        connection.close()
+
+
+def test_sigterm_drains_first(folder: Path) -> None:
+    """Kept connections are answered and told to close, readiness says 503 with the reason, and then the process ends."""
+    port = free_port()
+    with running("uvicorn", "service.main:app", "--port", str(port), cwd=folder) as process:
+        answer(f"http://127.0.0.1:{port}/users/", process)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as kept:
+            assert "close" not in kept.get("/users/").headers.get("connection", "")
+            process.send_signal(signal.SIGTERM)
+            sleep(0.2)
+            last = kept.get("/users/")
+            assert (last.status_code, last.headers["connection"]) == (200, "close")
+        ready = httpx.get(f"http://127.0.0.1:{port}/health/ready")
+        assert ready.status_code == 503
+        assert "draining" in ready.json()["detail"]
+        assert httpx.get(f"http://127.0.0.1:{port}/health/live").status_code == 200
+        process.wait(10)
+    assert "Traceback" not in (folder / "output.txt").read_text()
+
+
+def test_a_second_sigterm_ends_the_drain(folder: Path) -> None:
+    """Whoever is in a hurry does not wait."""
+    port = free_port()
+    with running(
+        "uvicorn", "service.main:app", "--port", str(port), cwd=folder, POOLKEEPER_HTTP__DRAIN_SECONDS="60"
+    ) as process:
+        answer(f"http://127.0.0.1:{port}/users/", process)
+        process.send_signal(signal.SIGTERM)
+        sleep(0.3)
+        assert process.poll() is None
+        end(process, signal.SIGTERM, seconds=10)
+
+
+def test_twenty_restarts_under_load_without_one_failed_request(folder: Path) -> None:
+    """Each worker gets SIGTERM while clients keep their connections busy; SIGHUP replaces both, one after the other."""
+    port = free_port()
+    command = (
+        "uvicorn",
+        "service.main:app",
+        "--workers",
+        "2",
+        "--port",
+        str(port),
+        "--no-access-log",
+        "--timeout-worker-healthcheck",
+        "60",
+    )
+    with running(*command, cwd=folder, POOLKEEPER_HTTP__DRAIN_SECONDS="0.3") as process:
+        answer(f"http://127.0.0.1:{port}/users/", process)
+        clients = [Client(port) for _ in range(4)]
+        for client in clients:
+            client.start()
+        for restart in range(1, RESTARTS + 1):
+            process.send_signal(signal.SIGHUP)
+            deadline = monotonic() + 60
+            while (folder / "output.txt").read_text().count("Finished server process") < 2 * restart:
+                assert monotonic() < deadline, "a restart did not end in time"
+                assert process.poll() is None
+                sleep(0.05)
+        for client in clients:
+            client.stopping.set()
+        for client in clients:
+            client.join(10)
+        assert [client.failures for client in clients] == [[]] * 4
+        assert sum(client.answers for client in clients) > RESTARTS * 100
+
+
+def test_what_runs_past_the_limit_is_cancelled_and_named(folder: Path) -> None:
+    """A request that does not end is cut off after the server's limit, and the log says which."""
+    port = free_port()
+    command = ("uvicorn", "service.main:app", "--port", str(port), "--timeout-graceful-shutdown", "1")
+    variables = {"POOLKEEPER_HTTP__DRAIN_SECONDS": "0.1", "POOLKEEPER_DIAGNOSTICS__ENABLED": "true"}
+    with running(*command, cwd=folder, **variables) as process:
+        answer(f"http://127.0.0.1:{port}/users/", process)
+        slow = threading.Thread(target=_ignore_failure, args=(f"http://127.0.0.1:{port}/slowusers/",))
+        slow.start()
+        sleep(0.5)
+        started = monotonic()
+        end(process, signal.SIGTERM, seconds=8)
+        assert monotonic() - started < 6
+        slow.join(5)
+    assert "GET /slowusers/ was cancelled" in (folder / "output.txt").read_text()
+
+
+HOLDING = """
+import asyncio
+from service.main import app
+from service.database import ScopedConnection
+from service.injection import Provide, inject
+
+@inject
+async def hold(connection: ScopedConnection = Provide["connection"]) -> None:
+    async with connection.transaction():
+        await connection.execute("INSERT INTO users (email, password_hash) VALUES ('a@b.c', 'x')")
+        await asyncio.sleep(60)
+
+app.add_api_route("/hold", hold)
+import sys
+from service.main import container
+container.wire(modules=[sys.modules[__name__]])
+"""
+
+
+async def test_sigint_twice_leaves_no_transaction_open(folder: Path, clone_dsn: str) -> None:
+    """Even when the server is told to go at once, PostgreSQL has rolled back what was under way."""
+    (folder / "holding.py").write_text(HOLDING)
+    port = free_port()
+    observer = await asyncpg.connect(clone_dsn)
+    open_transactions = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
+    )
+    command = ("uvicorn", "holding:app", "--app-dir", str(folder), "--port", str(port))
+    with running(*command, cwd=folder, DATABASE_URL=clone_dsn) as process:
+        answer(f"http://127.0.0.1:{port}/users/", process)
+        holder = threading.Thread(target=_ignore_failure, args=(f"http://127.0.0.1:{port}/hold",))
+        holder.start()
+        async with asyncio.timeout(10):
+            while await observer.fetchval(open_transactions) != 1:
+                await asyncio.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        await asyncio.sleep(0.5)
+        end(process, signal.SIGINT, seconds=10)
+        async with asyncio.timeout(5):
+            while await observer.fetchval(open_transactions):
+                await asyncio.sleep(0.02)
+        holder.join(5)
+    assert await observer.fetchval("SELECT count(*) FROM users") == 0
+    await observer.close()
+
+
+def _ignore_failure(url: str) -> None:
+    try:
+        httpx.get(url, timeout=15)
+    except httpx.TransportError:
+        return
