@@ -10,10 +10,10 @@ from typing import TypeVar
 import asyncpg
 from dependency_injector.containers import Container
 
-from service.database import Database, EmbeddedServer
+from service.database import Database, DatabaseUnavailable, EmbeddedServer
 from service.database.database import Secret
 from service.database.hosts import connect
-from service.migrations import HEAD, DatabaseAbsent
+from service.migrations import HEAD, DatabaseAbsent, MigrationError
 from service.settings import Settings
 
 logger = logging.getLogger("service")
@@ -99,7 +99,7 @@ async def open_database(database: Database, settings: Settings) -> AsyncIterator
                 await prepare()
             except DatabaseAbsent as error:
                 logger.warning("%s. The service starts without it, and migrates when it is there", error)
-        await database.open(postgres.dsn, password=postgres.password, prepare=prepare)
+        await database.open(postgres.dsn, password=postgres.password, prepare=prepare and prepare.before_connecting)
         try:
             yield database
         finally:
@@ -119,6 +119,13 @@ class _UpToDate:
             if not self._done:
                 await _migrate_if_behind(self._postgres)
                 self._done = True
+
+    async def before_connecting(self) -> None:
+        """The same for the pool, which tells and logs what its own kind of error says."""
+        try:
+            await self()
+        except MigrationError as error:
+            raise DatabaseUnavailable(str(error)) from error
 
 
 async def _migrate_if_behind(postgres: Target) -> None:

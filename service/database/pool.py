@@ -206,7 +206,7 @@ class Pool:
         self._offer(lease)
 
     def _not_opened(self, error: Exception) -> None:
-        if self._refusal is None:
+        if self._refusal is None or reason(self._refusal) != reason(error):
             logger.warning("cannot open a connection to PostgreSQL: %s", reason(error))
         self._refusal = error
         if self._leases:  # one of them will come back, and those who wait get it
