@@ -54,7 +54,6 @@ async def test_statements_past_the_servers_limit_are_refused_and_cost_no_connect
         await clients.is_consistent(server.dsn)
         assert service.database.stats().totals.closed == 0
     slow_ones = {key: answer for key, answer in clients.refused.items() if key.startswith("slow")}
-    assert slow_ones == clients.refused
     assert {answer.json()["detail"] for answer in slow_ones.values()} == {"The database took too long"}
     assert not any(key.startswith("slow") for key in await keys(server.dsn))
 
