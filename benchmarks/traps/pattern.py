@@ -29,7 +29,7 @@ works: dict[str, Work] = {}
 
 
 async def run(name: str, db: Any, other: Any) -> Any:
-    """Run the body of this name; the routes `/work/{name}`, `/thread/{name}` and `/socket/{name}` all end here."""
+    """Run the body of this name; the routes `/unit/{name}`, `/thread/{name}` and `/socket/{name}` all end here."""
     return await works[name](db, other)
 
 

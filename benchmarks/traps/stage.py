@@ -73,12 +73,12 @@ class Stage:
                 await asyncio.wait([serving], timeout=self.patience)
                 serving.cancel()
 
-    async def ask(self, work: Work, path: str = "work") -> httpx.Response:
+    async def ask(self, work: Work, path: str = "unit") -> httpx.Response:
         """One request whose endpoint runs `work`. Raises `Broke` when it is not answered in time."""
         self.seen.clear()
         return await self.in_time(self.client.get(route(work, path)), "no answer")
 
-    async def ask_all(self, work: Work, count: int, path: str = "work") -> list[Any]:
+    async def ask_all(self, work: Work, count: int, path: str = "unit") -> list[Any]:
         """So many requests at once; gives what they answered. Raises `Broke` unless each is a 200."""
         self.seen.clear()
         url = route(work, path)
@@ -141,7 +141,7 @@ class Stage:
         return witness
 
 
-def route(work: Work, path: str = "work") -> str:
+def route(work: Work, path: str = "unit") -> str:
     """The path whose endpoint runs `work`."""
     works[work.__name__] = work
     return f"/{path}/{work.__name__}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
@@ -11,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from service.database.caller import Line
+from service.database.caller import Line, in_words
 from service.database.failures import breaks_connection, unavailable
 from service.database.session_state import changes_session
 
 if TYPE_CHECKING:
     from service.database.pool import Pool
+
+
+logger = logging.getLogger("service.database")
 
 
 class Lease:
@@ -64,6 +68,13 @@ class Lease:
         """How many were ever made on this connection: a source of names."""
         self.wire = asyncio.Lock()
         """Taken for each statement of a transaction, whose tasks share the connection."""
+
+    def report_if_slow(self, held: float, limit: float) -> None:
+        """Log once that it is held for longer than `limit` seconds, where there is a limit."""
+        if 0 < limit < held and not self.reported:
+            self.reported = True
+            line = f", taken at {in_words(self.taken_by)}" if self.taken_by else ""
+            logger.warning("%s has held a connection for %.3f s%s", self.holder, held, line)
 
     def clean(self) -> None:
         """Forget what was done on the connection: it has been reset."""

@@ -16,7 +16,6 @@ from typing import Any
 
 import asyncpg
 
-from service.database.caller import in_words
 from service.database.errors import PoolNotOpen, PoolTimeout, WrongEventLoop
 from service.database.failures import reason, unavailable
 from service.database.lease import Lease, renewal_time
@@ -51,8 +50,6 @@ class Pool:
         self.clean_timeout = options.connect_timeout
         self.reports_slow_leases = options.slow_lease > 0
         self._keeper = self._spawn(self._keep(), "keeper")
-
-    # --- lend ---
 
     def acquire_now(self, holder: str) -> Lease | None:
         """An idle connection, or `None` when the caller has to wait: `await acquire(...)`.
@@ -107,13 +104,11 @@ class Pool:
         self._leased += 1
         self.totals.leases += 1
 
-    # --- take back ---
-
     def give_back(self, lease: Lease) -> float:
         """Take a connection back, and clean it first where that is needed. Gives the seconds for which it was held."""
         now = monotonic()
         held = now - lease.taken_at
-        self._report_if_slow(lease, held)
+        lease.report_if_slow(held, self._options.slow_lease)
         self.totals.hold_time += held
         self._leased -= 1
         lease.holder = None
@@ -173,14 +168,6 @@ class Pool:
         lease.terminate()
         self._grow()
 
-    def _report_if_slow(self, lease: Lease, held: float) -> None:
-        if 0 < self._options.slow_lease < held and not lease.reported:
-            lease.reported = True
-            line = f", taken at {in_words(lease.taken_by)}" if lease.taken_by else ""
-            logger.warning("%s has held a connection for %.3f s%s", lease.holder, held, line)
-
-    # --- open ---
-
     def _room(self) -> bool:
         return len(self._leases) + self._opening < self._options.max_size
 
@@ -216,8 +203,6 @@ class Pool:
         self._line.fail(failure)
         self._grow()
 
-    # --- keep and close ---
-
     async def fill(self) -> None:
         """Open `min_size` connections, and wait until each of them is open or has failed."""
         self._grow(wanted=self._options.min_size)
@@ -234,7 +219,7 @@ class Pool:
         now = monotonic()
         for lease in self._leases:
             if lease.holder is not None:
-                self._report_if_slow(lease, now - lease.taken_at)
+                lease.report_if_slow(now - lease.taken_at, self._options.slow_lease)
         spare = len(self._leases) - self._options.min_size
         idle, self._idle = self._idle, deque()
         for lease in idle:

@@ -42,7 +42,7 @@ class Database:
             yield connection
 
 
-@router.get("/work/{name}")
+@router.get("/unit/{name}")
 async def endpoint(name: str, request: Request, tasks: BackgroundTasks) -> Any:
     return await run(name, request.app.state.database, tasks)
 

@@ -36,7 +36,7 @@ class Container(containers.DeclarativeContainer):
     connection = providers.ContextLocalResource(open_connection, pool)
 
 
-@router.get("/work/{name}")
+@router.get("/unit/{name}")
 @inject
 async def endpoint(
     name: str, tasks: BackgroundTasks, connection: Connection = Depends(Closing[Provide["connection"]])

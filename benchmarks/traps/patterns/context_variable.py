@@ -32,7 +32,7 @@ async def open_connection() -> AsyncIterator[None]:
             current.reset(token)
 
 
-@router.get("/work/{name}", dependencies=[Depends(open_connection)])
+@router.get("/unit/{name}", dependencies=[Depends(open_connection)])
 async def endpoint(name: str, tasks: BackgroundTasks) -> Any:
     return await run(name, None, tasks)
 

@@ -43,7 +43,7 @@ class Connections(Provider):
             yield connection
 
 
-@router.get("/work/{name}")
+@router.get("/unit/{name}")
 @inject
 async def endpoint(name: str, tasks: BackgroundTasks, connection: FromDishka[Connection]) -> Any:
     return await run(name, connection, tasks)

@@ -21,7 +21,7 @@ database: Database
 router = APIRouter()
 
 
-@router.get("/work/{name}")
+@router.get("/unit/{name}")
 async def endpoint(name: str, tasks: BackgroundTasks) -> Any:
     return await run(name, database, tasks)
 

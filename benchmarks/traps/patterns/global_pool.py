@@ -29,7 +29,7 @@ async def get_pool() -> Pool:
     return pool
 
 
-@router.get("/work/{name}")
+@router.get("/unit/{name}")
 async def endpoint(name: str, tasks: BackgroundTasks, pool: Pool = Depends(get_pool)) -> Any:
     return await run(name, pool, tasks)
 

@@ -24,7 +24,7 @@ CANNOT: dict[str, str] = {}
 router = APIRouter()
 
 
-@router.get("/work/{name}")
+@router.get("/unit/{name}")
 @inject
 async def endpoint(name: str, tasks: BackgroundTasks, connection: ScopedConnection = Provide["connection"]) -> Any:
     return await run(name, connection, tasks)

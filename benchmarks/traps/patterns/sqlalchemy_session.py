@@ -26,7 +26,7 @@ async def get_session() -> AsyncIterator[AsyncSession]:
         yield session
 
 
-@router.get("/work/{name}")
+@router.get("/unit/{name}")
 async def endpoint(name: str, tasks: BackgroundTasks, session: AsyncSession = Depends(get_session)) -> Any:
     return await run(name, session, tasks)
 

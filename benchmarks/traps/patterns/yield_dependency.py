@@ -26,7 +26,7 @@ async def get_connection() -> AsyncIterator[Connection]:
         yield connection
 
 
-@router.get("/work/{name}")
+@router.get("/unit/{name}")
 async def endpoint(name: str, tasks: BackgroundTasks, connection: Connection = Depends(get_connection)) -> Any:
     return await run(name, connection, tasks)
 
