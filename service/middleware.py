@@ -29,7 +29,8 @@ class ScopeMiddleware:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        name = f"{scope.get('method', 'WEBSOCKET')} {scope['path']}"
+        path: str = scope["path"] if scope["path"].isprintable() else repr(scope["path"])  # it goes into log lines
+        name = f"{scope.get('method', 'WEBSOCKET')} {path}"
         async with self._database.scope(name):
             try:
                 await self._app(scope, receive, send)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from service.database.pool import Pool
 
 
+_READS_SOURCE = frozenset({"copy_records_to_table", "executemany"})
+
 logger = logging.getLogger("service.database")
 
 
@@ -114,7 +116,9 @@ class Lease:
         self.statements += 1
         self.pool.totals.statements += 1
         return await self.guard(
-            lambda: getattr(self.connection, method)(query, *args, **options), options.get("timeout")
+            lambda: getattr(self.connection, method)(query, *args, **options),
+            options.get("timeout"),
+            reads_source=method in _READS_SOURCE,
         )
 
     async def command(self, sql: str) -> str:
@@ -126,8 +130,13 @@ class Lease:
         """Send a ROLLBACK, which gets as long as cleaning a connection does. Raises as `send` does."""
         await self.guard(lambda: self.connection.execute(sql, timeout=self.pool.clean_timeout), None)
 
-    async def guard(self, call: Callable[[], Awaitable[Any]], timeout: float | None) -> Any:
-        """Await an asyncpg call and name its failure, as `send` does. `timeout`: the caller's own, already in the call."""
+    async def guard(
+        self, call: Callable[[], Awaitable[Any]], timeout: float | None, *, reads_source: bool = False
+    ) -> Any:
+        """Await an asyncpg call and name its failure, as `send` does.
+
+        `timeout`: the caller's own, already in the call. `reads_source`: whether it iterates over something of the caller's.
+        """
         try:
             return await call()
         except asyncio.CancelledError:
@@ -136,6 +145,14 @@ class Lease:
         except Exception as error:
             if isinstance(error, TimeoutError) and timeout is not None:
                 self.tainted = True  # asyncpg cancels the statement, and the connection lives on
+                raise
+            if (
+                reads_source
+                and isinstance(error, OSError)
+                and not isinstance(error, TimeoutError)
+                and not self.is_closed()
+            ):
+                self.tainted = True  # a file of the caller's, and not the connection, could not be read
                 raise
             if not (breaks_connection(error) or self.is_closed() or self._leads_to_a_standby(error)):
                 raise

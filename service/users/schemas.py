@@ -16,6 +16,13 @@ class NewUser(BaseModel):
     email: Annotated[EmailStr, Field(max_length=254, examples=["ada@example.com"])]
     password: Annotated[SecretStr, Field(min_length=1, max_length=1024, examples=["correct horse battery staple"])]
 
+    @field_validator("email", mode="before")
+    @classmethod
+    def _bare(cls, email: object) -> object:
+        if isinstance(email, str) and "<" in email:
+            raise ValueError("an address alone, without a name")
+        return email
+
     @field_validator("password")
     @classmethod
     def _storable(cls, password: SecretStr) -> SecretStr:

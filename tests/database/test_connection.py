@@ -1,7 +1,7 @@
 """The scoped connection: asyncpg's methods and meanings, and a clean session for the next user."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 import asyncpg
@@ -194,6 +194,28 @@ async def test_the_source_of_a_copy_cannot_wait_for_the_copys_own_connection(
             assert await connection.copy_records_to_table("t", records=independent()) == "COPY 1"
         assert await connection.fetchval("SELECT n FROM t") == 2
     assert whole(database)
+
+
+async def test_a_source_that_fails_by_itself_is_not_the_connections_fault(clone_dsn: str) -> None:
+    """A missing file behind the rows is that, nothing is saved, and the connection serves the next statement."""
+    async with opened(clone_dsn, max_size=1) as (database, connection), database.scope("source"):
+        await connection.execute("CREATE TABLE t (n int)")
+        pid = await connection.fetchval("SELECT pg_backend_pid()")
+
+        async def rows() -> AsyncIterator[tuple[int]]:
+            yield (1,)
+            raise FileNotFoundError("rows.csv")
+
+        def arguments() -> Iterator[tuple[int]]:
+            yield (1,)
+            raise FileNotFoundError("rows.csv")
+
+        with pytest.raises(FileNotFoundError):
+            await connection.copy_records_to_table("t", records=rows())
+        with pytest.raises(FileNotFoundError):
+            await connection.executemany("INSERT INTO t VALUES ($1)", arguments())
+        assert await connection.fetchval("SELECT count(*) FROM t") == 0
+        assert await connection.fetchval("SELECT pg_backend_pid()") == pid
 
 
 def _block(connection: ScopedConnection, in_transaction: bool) -> AbstractAsyncContextManager[object]:

@@ -57,6 +57,7 @@ async def test_an_id_outside_bigint_is_a_422_that_names_it(client: AsyncClient, 
     [
         ({"email": "not an address"}, "body.email"),
         ({"email": "a\x00@example.com"}, "body.email"),
+        ({"email": "Ada <ada@example.com>"}, "body.email"),
         ({"email": "\ud800@example.com"}, "body.email"),
         ({"email": f"{'a' * 300}@example.com"}, "body.email"),
         ({"password": ""}, "body.password"),
