@@ -116,7 +116,9 @@ class _UpToDate:
 
     async def __call__(self) -> None:
         async with self._turn:
-            if not self._done:
+            if (
+                not self._done
+            ):  # pragma: no branch - the second connection of a pool that migrates, in processes of their own
                 await _migrate_if_behind(self._postgres)
                 self._done = True
 

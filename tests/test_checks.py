@@ -59,6 +59,15 @@ def test_missing_privileges_are_named(clone_dsn: str, monkeypatch: pytest.Monkey
     assert lines[2] == "FAILED  privileges: reader lacks INSERT on items, UPDATE on items, DELETE on items: GRANT them"
 
 
+def test_a_revision_that_cannot_be_read_fails(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to grant."""
+    _execute(clone_dsn, "DROP ROLE IF EXISTS blind; CREATE ROLE blind LOGIN")
+    monkeypatch.setenv("DATABASE_URL", clone_dsn.replace("postgres:@", "blind@"))
+    status, lines = _check()
+    assert status == 1
+    assert lines[3] == "FAILED  schema: permission denied for table alembic_version: GRANT SELECT on it"
+
+
 def test_without_a_connection_nothing_else_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     """The driver's reason is the line."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")

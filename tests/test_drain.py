@@ -13,6 +13,7 @@ import asyncpg
 import httpx
 import pytest
 
+from service.drain import Drain
 from tests.processes import answer, end, free_port, running
 
 RESTARTS = 20
@@ -54,6 +55,20 @@ class Client(threading.Thread):
                 connection.close()
             self.stopping.wait(0.002)  # leaves a processor to the service
         connection.close()
+
+
+async def test_where_no_handler_can_be_set_nothing_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a thread, and where nobody waits for SIGTERM: the process ends by it, as it would."""
+
+    def in_thread() -> bool:
+        with Drain(1).on_sigterm():
+            return True
+
+    assert await asyncio.to_thread(in_thread)
+    monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_DFL)
+    monkeypatch.setattr(signal, "signal", None)
+    with Drain(1).on_sigterm():
+        pass
 
 
 def test_sigterm_drains_first(folder: Path) -> None:

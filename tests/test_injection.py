@@ -262,6 +262,16 @@ def test_generators_are_refused() -> None:
             yield users
 
 
+def test_inject_where_nothing_is_injected_warns(wired: Container) -> None:
+    """dependency-injector's own warning; the function stays as it is."""
+
+    def nothing() -> int:
+        return 7
+
+    with pytest.warns(wiring.DIWiringWarning, match="not required"):
+        assert inject(nothing)() == 7
+
+
 def test_annotations_that_dependency_injector_cannot_see_are_refused() -> None:
     """A marker inside a string annotation would silently not be injected."""
 

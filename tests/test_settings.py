@@ -236,6 +236,14 @@ def test_a_dsn_that_asyncpg_understands_is_taken(config: Path, monkeypatch: pyte
     assert Settings().dsn() == dsn
 
 
+def test_folders_and_hidden_files_among_the_secrets_are_passed_over(config: Path, secrets: Path) -> None:
+    """Kubernetes keeps its versions of a secret in such."""
+    (secrets / "..2026_11_20").mkdir()
+    (secrets / "..data").symlink_to(secrets / "..2026_11_20")
+    (secrets / "database__password").write_text("hunter2")
+    assert Settings().database_password() == "hunter2"
+
+
 def test_a_secret_that_is_not_text_is_named(config: Path, secrets: Path) -> None:
     """Without a traceback, and without its content."""
     (secrets / "database__password").write_bytes(b"\xff\xfe")

@@ -123,7 +123,9 @@ class Transaction(Held):
 
     async def _command(self, sql: str) -> str:
         async with self.lease.wire:
-            if self.outer_has_ended():  # while this waited; the connection may be in other hands
+            if (
+                self.outer_has_ended()
+            ):  # pragma: no cover - seen when the turn was taken; a late COMMIT must not hang on that
                 raise self.closed()
             return await self.lease.command(sql)
 

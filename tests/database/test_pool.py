@@ -583,6 +583,10 @@ async def test_outside_a_scope_the_error_says_what_to_write(database: Database, 
     """`NoActiveScope` shows the line that is missing."""
     with pytest.raises(NoActiveScope, match=r"async with database\.scope\("):
         await connection.fetchval("SELECT 1")
+    with pytest.raises(NoActiveScope, match=r"async with database\.scope\("):
+        database.current_scope()
+    with pytest.raises(NoActiveScope, match="has not begun"):
+        _ = connection.transaction().scope
 
 
 async def _terminate(dsn: str, pid: int) -> None:

@@ -92,6 +92,14 @@ async def test_not_ready_when_the_revision_cannot_be_read(clone_dsn: str, monkey
     await owner.close()
 
 
+async def test_not_ready_while_no_connection_becomes_free(container: Container, client: AsyncClient) -> None:
+    """A pool that is busy for longer than the acquire timeout is a reason of its own."""
+    database, connection = container.database(), container.connection()
+    async with database.scope("greedy"), connection.transaction():
+        async with asyncio.timeout(20):
+            assert _refused(await client.get("/health/ready"), "busy")
+
+
 async def test_not_ready_without_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The service starts without a server, and says that there is none."""
     monkeypatch.setenv("DATABASE_URL", f"postgresql://postgres@/postgres?host={tmp_path}")

@@ -118,6 +118,16 @@ async def test_a_server_that_refuses_is_not_absent() -> None:
     assert not isinstance(caught.value, DatabaseAbsent)
 
 
+async def test_a_role_without_the_privilege_is_told(clone_dsn: str) -> None:
+    """A message, not a traceback of the driver."""
+    owner = await asyncpg.connect(clone_dsn)
+    await owner.execute("DROP ROLE IF EXISTS nobody_special; CREATE ROLE nobody_special LOGIN")
+    with pytest.raises(MigrationError, match="permission denied for table alembic_version"):
+        await runner.current(lambda: asyncpg.connect(clone_dsn.replace("postgres:@", "nobody_special@")))
+    await owner.execute("DROP ROLE nobody_special")
+    await owner.close()
+
+
 async def test_the_printed_sql_makes_the_same_schema(connect: Connect, clone_dsn: str) -> None:
     """`--sql` is what a database administrator would run by hand."""
     connection = await connect()
