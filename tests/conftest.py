@@ -9,6 +9,8 @@ import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import asyncpg
 import pytest
@@ -59,6 +61,15 @@ def rollback_dsn(server_dsn: str, template: str) -> str:
     """The DSN of the one database that all tests of the rollback isolation share."""
     asyncio.run(_execute(server_dsn, f"CREATE DATABASE rollback TEMPLATE {template}"))
     return _database(server_dsn, "rollback")
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """An empty folder outside the checkout that the embedded server's user can reach."""
+    with TemporaryDirectory(prefix="poolkeeper-run-") as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
 
 
 @pytest.fixture

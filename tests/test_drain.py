@@ -4,9 +4,7 @@ import asyncio
 import http.client
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
 import asyncpg
@@ -17,14 +15,6 @@ from service.drain import Drain
 from tests.processes import answer, end, free_port, running
 
 RESTARTS = 20
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """An empty folder that the embedded server's user can reach."""
-    with TemporaryDirectory(prefix="poolkeeper-drain-") as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
 
 
 class Client(threading.Thread):
@@ -173,31 +163,39 @@ container.wire(modules=[sys.modules[__name__]])
 """
 
 
-async def test_sigint_twice_leaves_no_transaction_open(folder: Path, clone_dsn: str) -> None:
-    """Even when the server is told to go at once, PostgreSQL has rolled back what was under way."""
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+async def test_what_is_cut_off_in_a_transaction_is_rolled_back(
+    folder: Path, clone_dsn: str, sent: signal.Signals
+) -> None:
+    """SIGINT twice ends the server at once, SIGTERM after its limit: no transaction stays open, and no row is there."""
     (folder / "holding.py").write_text(HOLDING)
     port = free_port()
     observer = await asyncpg.connect(clone_dsn)
     open_transactions = (
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
     )
-    command = ("uvicorn", "holding:app", "--app-dir", str(folder), "--port", str(port))
-    with running(*command, cwd=folder, DATABASE_URL=clone_dsn) as process:
+    command = ("uvicorn", "holding:app", "--app-dir", str(folder), "--port", str(port),
+               "--timeout-graceful-shutdown", "1")  # fmt: skip
+    variables = {"DATABASE_URL": clone_dsn, "POOLKEEPER_HTTP__DRAIN_SECONDS": "0.1"}
+    with running(*command, cwd=folder, **variables) as process:
         answer(f"http://127.0.0.1:{port}/users/", process)
         holder = threading.Thread(target=_ignore_failure, args=(f"http://127.0.0.1:{port}/hold",))
         holder.start()
         async with asyncio.timeout(10):
             while await observer.fetchval(open_transactions) != 1:
                 await asyncio.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        await asyncio.sleep(0.5)
-        end(process, signal.SIGINT, seconds=10)
+        if sent == signal.SIGINT:
+            process.send_signal(sent)
+            await asyncio.sleep(0.3)
+        end(process, sent, seconds=10)
         async with asyncio.timeout(5):
             while await observer.fetchval(open_transactions):
                 await asyncio.sleep(0.02)
         holder.join(5)
     assert await observer.fetchval("SELECT count(*) FROM users") == 0
     await observer.close()
+    if sent == signal.SIGTERM:
+        assert "GET /hold was cancelled" in (folder / "output.txt").read_text()
 
 
 def _ignore_failure(url: str) -> None:

@@ -2,9 +2,8 @@
 
 import signal
 import socket
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import monotonic
 
 import httpx
@@ -14,15 +13,6 @@ from service.migrations import HEAD
 from tests.processes import answer, end, free_port, run, running
 
 ADA = {"email": "ada@example.com", "password": "correct horse"}
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """An empty folder outside the checkout that the embedded server's user can reach."""
-    with TemporaryDirectory(prefix="poolkeeper-run-") as name:
-        path = Path(name)
-        path.chmod(0o755)
-        yield path
 
 
 def _server_runs(folder: Path) -> bool:
@@ -51,6 +41,14 @@ def test_plain_uvicorn_works_by_itself_and_ends_with_its_database(folder: Path, 
     assert "Traceback" not in (folder / "output.txt").read_text()
     with running(*command, cwd=folder) as process:
         assert [user["email"] for user in answer(f"http://127.0.0.1:{port}/users/", process).json()] == [ADA["email"]]
+
+
+def test_four_processes_that_migrate_at_once_do_it_once(folder: Path) -> None:
+    """On one new embedded server: one of them makes the schema, and the others find it."""
+    with ThreadPoolExecutor(4) as threads:
+        results = list(threads.map(lambda _: run("poolkeeper", "migrate", cwd=folder), range(4)))
+    assert sorted(result.stdout for result in results) == [*[f"at {HEAD} already\n"] * 3, f"from base to {HEAD}\n"]
+    assert not _server_runs(folder)
 
 
 def test_two_workers_share_the_one_embedded_server(folder: Path) -> None:

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Thread
 from time import monotonic, sleep
 from typing import Any
@@ -31,15 +30,6 @@ THIS_CHECKOUT = {"PYTHONPATH": str(ROOT)}
 """The examples and what they import are of one checkout, wherever the environment was installed from."""
 
 ADA = {"email": "ada@example.com", "password": "correct horse"}
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """An empty folder outside the checkout that the embedded server's user can reach."""
-    with TemporaryDirectory(prefix="poolkeeper-example-") as name:
-        path = Path(name)
-        path.chmod(0o755)
-        yield path
 
 
 def _run(script: str, *arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
