@@ -65,12 +65,7 @@ def migrate(
         typer.echo(runner.sql(to))
         return
 
-    async def run(postgres: Target) -> tuple[str | None, str | None]:
-        before = await runner.current(postgres.connect)
-        await runner.migrate(postgres.connect, to)
-        return before, await runner.current(postgres.connect)
-
-    before, after = _with_database(run)
+    before, after = _with_database(lambda postgres: runner.migrate(postgres.connect, to))
     typer.echo(f"at {after or 'base'} already" if before == after else f"from {before or 'base'} to {after or 'base'}")
 
 

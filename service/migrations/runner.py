@@ -4,6 +4,7 @@ import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import asyncpg
 from alembic import command
@@ -24,13 +25,15 @@ _LOCK_TIMEOUT = "10s"
 """A statement that waits longer for a table's lock fails: a migration must not queue up the whole service behind it."""
 _STATEMENT_TIMEOUT = "15min"
 
+T = TypeVar("T")
 Connect = Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]]
 
 
-async def migrate(connect: Connect, to: str = "head") -> None:
+async def migrate(connect: Connect, to: str = "head") -> tuple[str | None, str | None]:
     """Bring the schema to a revision, up or down. Processes that do so at once do it once, one after the other.
 
     `connect` gives a new connection of a role that may create tables. `to`: a revision, `head`, or `base` for none.
+    Returns the revisions before and after, both read while no other process migrates.
 
     Raises `MigrationError` for an unknown revision or a statement that fails, and `DatabaseAbsent` without a server; what
     earlier revisions did is kept.
@@ -40,7 +43,7 @@ async def migrate(connect: Connect, to: str = "head") -> None:
         await connection.execute(
             f"SET lock_timeout = '{_LOCK_TIMEOUT}'; SET statement_timeout = '{_STATEMENT_TIMEOUT}'"
         )
-        await _on(connection, lambda sync: _move(sync, to))
+        return await _on(connection, lambda sync: _move(sync, to))
 
 
 async def current(connect: Connect) -> str | None:
@@ -72,25 +75,27 @@ def sql(to: str = "head") -> str:
     return output.getvalue()
 
 
-async def _on(connection: "asyncpg.Connection[asyncpg.Record]", work: Callable[[Connection], None]) -> None:
+async def _on(connection: "asyncpg.Connection[asyncpg.Record]", work: Callable[[Connection], T]) -> T:
     async def same() -> "asyncpg.Connection[asyncpg.Record]":
         return connection
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=same, poolclass=NullPool)
     async with engine.connect() as sync_facade:
-        await sync_facade.run_sync(work)
+        result = await sync_facade.run_sync(work)
         await sync_facade.commit()
+    return result
 
 
-def _move(connection: Connection, to: str) -> None:
+def _move(connection: Connection, to: str) -> tuple[str | None, str | None]:
     config = _config(io.StringIO())
     config.attributes["connection"] = connection
-    now = MigrationContext.configure(connection).get_current_revision()
+    before = MigrationContext.configure(connection).get_current_revision()
     connection.commit()
-    if to == "base" or (now is not None and to != "head" and to < now):
+    if to == "base" or (before is not None and to != "head" and to < before):
         _downgrade(config, to)
     else:
         _upgrade(config, to)
+    return before, MigrationContext.configure(connection).get_current_revision()
 
 
 def _upgrade(config: Config, to: str, *, as_sql: bool = False) -> None:
