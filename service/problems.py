@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from service.database import CommitOutcomeUnknown, DatabaseUnavailable, PoolNotOpen, PoolTimeout
 from service.errors import (
@@ -166,6 +167,11 @@ def _headers(error: Exception) -> dict[str, str]:
     if isinstance(error, TooManyRequests):
         return {"Retry-After": str(error.retry_after)}
     return {}
+
+
+def problem_response(scope: Scope, status: int, detail: str) -> ProblemResponse:
+    """A problem as the answer of a middleware, outside the application's own handlers."""
+    return ProblemResponse(_problem(status, detail, scope["path"]), status)
 
 
 def _field(location: tuple[int | str, ...]) -> str:
