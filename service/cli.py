@@ -39,7 +39,7 @@ def serve(
     """Serve over HTTP until Ctrl-C."""
     import uvicorn  # noqa: PLC0415 - no other command needs it
 
-    Settings()  # a mistake ends it here, before any worker starts
+    Settings().require_for_serving()  # a mistake ends it here, before any worker starts
     _check_free(host, port)
     typer.echo(f"Documentation: http://{host}:{port}/docs")
     uvicorn.run(
@@ -93,8 +93,11 @@ def create_user(
     """Create a user, or the first admin. The password is asked for, or is the line that is piped in."""
 
     async def create() -> User:
-        async with container_scope(Container(), "user create") as container:
-            return await container.user_service().register(new, is_admin=admin)
+        async with container_scope(Container(), "user create") as container, container.connection().transaction():
+            user = await container.user_service().register(new)
+            if admin:
+                await container.user_service().make_admin(user.id)
+            return user
 
     try:
         new = NewUser(email=email, password=SecretStr(_password()))
@@ -123,6 +126,7 @@ def config() -> None:
 def check() -> None:
     """Try configuration, connection, privileges, schema revision and clock. Exit status 1 when one fails."""
     settings = Settings()
+    settings.require_for_serving()
     typer.echo(f"ok      configuration: {settings.environment}")
 
     async def run(postgres: Target) -> bool:
