@@ -1,8 +1,10 @@
 """Users over HTTP."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
+from service.idempotency.header import Idempotent
 from service.injection import Provide, inject
+from service.limits.attempts import AttemptLimiter
 from service.problems import answers
 from service.types import Id, Limit, Skip
 from service.users.schemas import NewUser, User
@@ -11,11 +13,18 @@ from service.users.service import UserService
 router = APIRouter(prefix="/users", tags=["users"])
 
 
-@router.post("/", status_code=201, summary="Register", responses=answers(400, 413))
+@router.post("/", status_code=201, summary="Register", responses=answers(400, 413, 429))
 @inject
-async def create_user(new: NewUser, users: UserService = Provide["user_service"]) -> User:
+async def create_user(
+    new: NewUser,
+    request: Request,
+    attempt: Idempotent,
+    limiter: AttemptLimiter = Provide["attempts"],
+    users: UserService = Provide["user_service"],
+) -> User:
     """Create a user. An e-mail address can be registered once, in whatever case it is written."""
-    return await users.register(new)
+    await limiter.check("register", address=new.email, client=request.client and request.client.host)
+    return await users.register(new, attempt)
 
 
 @router.get("/", summary="List users", responses=answers())

@@ -1,5 +1,6 @@
 """What can be done with users."""
 
+from service.idempotency.keys import Attempt, Idempotency
 from service.passwords import PasswordHasher
 from service.users.repository import UserNotFound, UserRepository
 from service.users.schemas import NewUser, User
@@ -8,14 +9,20 @@ from service.users.schemas import NewUser, User
 class UserService:
     """Registers and finds users."""
 
-    def __init__(self, users: UserRepository, passwords: PasswordHasher) -> None:
+    def __init__(self, users: UserRepository, passwords: PasswordHasher, idempotency: Idempotency) -> None:
         self._users = users
         self._passwords = passwords
+        self._idempotency = idempotency
 
-    async def register(self, new: NewUser) -> User:
-        """Create a user. Raises `EmailTaken`. While the password is hashed, no connection is held."""
+    async def register(self, new: NewUser, attempt: Attempt | None = None) -> User:
+        """Create a user, once for an attempt. Raises `EmailTaken`, and what `Idempotency.once` raises.
+
+        While the password is hashed, no connection is held.
+        """
         password_hash = await self._passwords.hash(new.password.get_secret_value())
-        return await self._users.add(new.email, password_hash)
+        return await self._idempotency.once(
+            attempt, User, lambda: self._users.add(new.email, password_hash), about=lambda user: user.id
+        )
 
     async def get(self, user_id: int) -> User:
         """The user with this id. Raises `UserNotFound`."""
