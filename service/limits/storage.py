@@ -76,7 +76,7 @@ class Window:
     seconds_left: float
 
 
-class RateLimitStorage(Storage): 
+class RateLimitStorage(Storage):
     """Fixed windows, each from its first hit on, by the server's clock: one upsert counts a hit, and takes no lock for long.
 
     (The library's moving windows would need a row for each hit.) Keys are stored as their hash, so no client can store
