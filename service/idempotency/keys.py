@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-import asyncpg
 from pydantic import BaseModel
 
 from service.database import ScopedConnection
@@ -123,7 +122,7 @@ class Idempotency:
             claimed: bool | None = await self._connection.fetchval(
                 CLAIM_KEY, caller, attempt.key, fingerprints[0], self._ttl_seconds, timeout=self._patience
             )
-        except (TimeoutError, asyncpg.LockNotAvailableError) as error:
+        except TimeoutError as error:
             raise KeyInUse from error
         if claimed:
             return None
