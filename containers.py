@@ -13,9 +13,12 @@ from service.database import Database, ScopedConnection
 from service.diagnostics.countdown import Countdown
 from service.drain import Drain
 from service.health.service import HealthService
+from service.idempotency.keys import Idempotency
 from service.injection import WiredContainer
 from service.items.repository import ItemRepository
 from service.items.service import ItemService
+from service.limits.attempts import AttemptLimiter
+from service.limits.storage import RateLimitStorage
 from service.passwords import PasswordHasher
 from service.settings import Settings
 from service.startup import open_database
@@ -58,11 +61,25 @@ class Container(containers.DeclarativeContainer):
         settings.provided.auth.mode, token=token_authentication, open=open_authentication
     )
 
+    rate_limits = providers.Singleton(RateLimitStorage, connection)
+    attempts = providers.Singleton(
+        AttemptLimiter,
+        rate_limits,
+        enabled=settings.provided.limits.enabled,
+        limits=settings.provided.limits.of_attempts,
+    )
+    idempotency = providers.Singleton(
+        Idempotency,
+        connection,
+        keys=settings.provided.fingerprint_keys,
+        ttl_seconds=settings.provided.idempotency.ttl_seconds,
+    )
+
     user_repository = providers.Factory(UserRepository, connection)
-    user_service = providers.Factory(UserService, user_repository, passwords)
+    user_service = providers.Factory(UserService, user_repository, passwords, idempotency)
 
     item_repository = providers.Factory(ItemRepository, connection)
-    item_service = providers.Factory(ItemService, item_repository)
+    item_service = providers.Factory(ItemService, item_repository, idempotency)
 
     drain = providers.Singleton(Drain, settings.provided.http.drain_seconds)
     health_service = providers.Factory(HealthService, database, connection, drain)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter, Request, Response
 
 from service.access import SignedIn
+from service.idempotency.header import Idempotent
 from service.injection import Provide, inject
 from service.items.schemas import ChangedItem, Item, NewItem
 from service.items.service import ItemService
@@ -23,11 +24,11 @@ router = APIRouter(tags=["items"])
 )
 @inject
 async def create_item(
-    caller: SignedIn, user_id: Id, new: NewItem, items: ItemService = Provide["item_service"]
+    caller: SignedIn, user_id: Id, new: NewItem, attempt: Idempotent, items: ItemService = Provide["item_service"]
 ) -> Item:
     """Create an item that belongs to the user."""
     caller.require(user_id)
-    return await items.create(user_id, new)
+    return await items.create(user_id, new, attempt)
 
 
 @router.get("/users/{user_id}/items/", summary="List a user's items", responses=answers(401, 403, 404))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from service.errors import NotFound
+from service.idempotency.keys import Attempt, Idempotency
 from service.items.repository import ItemRepository
 from service.items.schemas import ChangedItem, Item, NewItem
 from service.users.repository import UserNotFound
@@ -17,12 +18,15 @@ class ItemNotFound(NotFound):
 class ItemService:
     """Creates, finds and changes items. Where `owner_id` is given, those of other users are not there."""
 
-    def __init__(self, items: ItemRepository) -> None:
+    def __init__(self, items: ItemRepository, idempotency: Idempotency) -> None:
         self._items = items
+        self._idempotency = idempotency
 
-    async def create(self, owner_id: int, new: NewItem) -> Item:
-        """Give a user an item. Raises `UserNotFound`."""
-        return await self._items.add(owner_id, new)
+    async def create(self, owner_id: int, new: NewItem, attempt: Attempt | None = None) -> Item:
+        """Give a user an item, once for an attempt. Raises `UserNotFound`, and what `Idempotency.once` raises."""
+        return await self._idempotency.once(
+            attempt, Item, lambda: self._items.add(owner_id, new), about=lambda item: item.owner_id
+        )
 
     async def list(self, skip: int, limit: int, *, after: int = 0, owner_id: int | None = None) -> list[Item]:
         """At most `limit` items in the order of their ids, from beyond `after`, without the first `skip`."""

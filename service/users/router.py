@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from fastapi import APIRouter, Request, Response
 
 from service.access import PUBLIC, SignedIn
+from service.idempotency.header import IdempotentForAll
 from service.injection import Provide, inject
+from service.limits.attempts import AttemptLimiter
 from service.paging import page
 from service.problems import answers
 from service.types import After, Id, Limit, Skip
@@ -16,11 +18,18 @@ from service.users.service import UserService
 router = APIRouter(prefix="/users", tags=["users"])
 
 
-@router.post("/", status_code=201, summary="Register", responses=answers(400, 413), dependencies=[PUBLIC])
+@router.post("/", status_code=201, summary="Register", responses=answers(400, 413, 429), dependencies=[PUBLIC])
 @inject
-async def create_user(new: NewUser, users: UserService = Provide["user_service"]) -> User:
+async def create_user(
+    new: NewUser,
+    request: Request,
+    attempt: IdempotentForAll,
+    limiter: AttemptLimiter = Provide["attempts"],
+    users: UserService = Provide["user_service"],
+) -> User:
     """Create a user. An e-mail address can be registered once, in whatever case it is written."""
-    return await users.register(new)
+    await limiter.check("register", address=new.email, client=request.client and request.client.host)
+    return await users.register(new, attempt)
 
 
 @router.get("/", summary="List users", responses=answers(401, 403))
@@ -69,14 +78,23 @@ async def change_user(
 
 
 @router.put(
-    "/{user_id}/password", status_code=204, summary="Change a password", responses=answers(400, 401, 403, 404, 413)
+    "/{user_id}/password",
+    status_code=204,
+    summary="Change a password",
+    responses=answers(400, 401, 403, 404, 413, 429),
 )
 @inject
 async def change_password(
-    caller: SignedIn, user_id: Id, change: ChangedPassword, users: UserService = Provide["user_service"]
+    caller: SignedIn,
+    user_id: Id,
+    change: ChangedPassword,
+    request: Request,
+    limiter: AttemptLimiter = Provide["attempts"],
+    users: UserService = Provide["user_service"],
 ) -> None:
-    """Change a user's password, which ends all its tokens."""
+    """Change a user's password, which ends all its tokens. Tries at it count as tries to sign in."""
     caller.require(user_id)
+    await limiter.check("login", address=f"user {user_id}", client=request.client and request.client.host)
     await users.change_password(caller, user_id, change)
 
 

@@ -2,6 +2,7 @@
 
 from service.access import Caller
 from service.errors import BadRequest
+from service.idempotency.keys import Attempt, Idempotency
 from service.passwords import PasswordHasher
 from service.users.repository import UserNotFound, UserRepository
 from service.users.schemas import ChangedPassword, ChangedUser, NewUser, User
@@ -16,14 +17,20 @@ class WrongPassword(BadRequest):
 class UserService:
     """Registers, finds and changes users."""
 
-    def __init__(self, users: UserRepository, passwords: PasswordHasher) -> None:
+    def __init__(self, users: UserRepository, passwords: PasswordHasher, idempotency: Idempotency) -> None:
         self._users = users
         self._passwords = passwords
+        self._idempotency = idempotency
 
-    async def register(self, new: NewUser) -> User:
-        """Create a user. Raises `EmailTaken` and `PasswordTooShort`. While it hashes, no connection is held."""
+    async def register(self, new: NewUser, attempt: Attempt | None = None) -> User:
+        """Create a user, once for an attempt. Raises `EmailTaken`, `PasswordTooShort`, and what `Idempotency.once` raises.
+
+        While the password is hashed, no connection is held.
+        """
         password_hash = await self._passwords.hash(new.password.get_secret_value())
-        return await self._users.add(new.email, password_hash)
+        return await self._idempotency.once(
+            attempt, User, lambda: self._users.add(new.email, password_hash), about=lambda user: user.id
+        )
 
     async def make_admin(self, user_id: int) -> None:
         """Let a user read and change everything."""
