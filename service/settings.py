@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import parse_qsl, urlsplit
 
-from limits import parse_many
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -37,7 +35,7 @@ from service.configuration import (
 )
 from service.database import DatabaseOptions
 from service.database.options import TlsMode
-from service.limits.attempts import Action
+from service.limits.options import LimitOptions
 
 _LOCAL = frozenset({"development", "test"})
 """Environments that may start a PostgreSQL of their own, and migrate by themselves."""
@@ -51,8 +49,6 @@ _LETTERS = 8
 """Different characters that a key has at least: a random one of 32 has more."""
 
 _HIGHEST_PORT = 65_535
-_LONGEST_WINDOW = 366 * 24 * 60 * 60
-_MOST_ATTEMPTS = 2**31 - 1
 _ESCAPE = "a password's / # ? @ and : are written %2F %23 %3F %40 and %3A"
 
 _LIBPQ_ONLY = frozenset(
@@ -140,48 +136,12 @@ class PasswordSettings(BaseModel):
     """Characters of a new password at least. Eight is the least that OWASP's ASVS 5.0 (6.2.1) allows; it advises 15."""
 
 
-def _readable_limit(limit: str) -> str:
-    try:
-        each = parse_many(limit)
-    except ValueError:
-        each = []
-    if not each or any(not 0 < one.amount <= _MOST_ATTEMPTS or one.get_expiry() > _LONGEST_WINDOW for one in each):
-        raise ValueError('must be like "10/minute" or "10/minute; 50/hour", at most a year')
-    return limit
-
-
-Limit = Annotated[str, AfterValidator(_readable_limit)]
-"""How often something may be done, in the notation of the library `limits`."""
-
-
-class LimitSettings(BaseModel):
-    """How often somebody may try to sign in or to register. Too often is a 429."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    enabled: bool = True
-    login_per_address: Limit = "10/minute"
-    """For one e-mail address, from wherever."""
-    login_per_client: Limit = "30/minute"
-    """For one IPv4 address or IPv6 /64: an office may share one."""
-    register_per_address: Limit = "10/hour"
-    register_per_client: Limit = "100/hour"
-
-    @property
-    def of_attempts(self) -> Mapping[Action, tuple[str, str]]:
-        """The limits per address and per client, by action."""
-        return {
-            "login": (self.login_per_address, self.login_per_client),
-            "register": (self.register_per_address, self.register_per_client),
-        }
-
-
 class IdempotencySettings(BaseModel):
     """How answers are kept for requests that carry an `Idempotency-Key`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    ttl_seconds: Annotated[int, Field(ge=1, le=_LONGEST_WINDOW)] = 24 * 60 * 60
+    ttl_seconds: Annotated[int, Field(ge=1, le=366 * 24 * 60 * 60)] = 24 * 60 * 60
     """How long the same key gives the same answer."""
 
 
@@ -207,7 +167,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     auth: AuthSettings = AuthSettings()
     passwords: PasswordSettings = PasswordSettings()
-    limits: LimitSettings = LimitSettings()
+    limits: LimitOptions = LimitOptions()
     idempotency: IdempotencySettings = IdempotencySettings()
     diagnostics: DiagnosticsSettings = DiagnosticsSettings()
 

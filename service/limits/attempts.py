@@ -3,14 +3,12 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv6Address, ip_address
-from typing import Literal
 
 from limits import RateLimitItem, parse_many
 
 from service.errors import TooManyRequests
+from service.limits.options import Action
 from service.limits.storage import Hit, RateLimitStorage
-
-Action = Literal["login", "register"]
 
 _HOST_BITS = 64
 """What an IPv6 client can choose by itself: whoever has one address of a /64 has them all."""
