@@ -6,11 +6,15 @@ provider gives its object at once, in a request, a job, a script or a test.
 
 from dependency_injector import containers, providers
 
+from service.bulk import BulkSlots
 from service.database import Database, ScopedConnection
 from service.diagnostics.countdown import Countdown
 from service.drain import Drain
 from service.health.service import HealthService
 from service.injection import WiredContainer
+from service.items.bulk_repository import BulkItemRepository
+from service.items.exports import ItemExports
+from service.items.imports import ItemImports
 from service.items.repository import ItemRepository
 from service.items.service import ItemService
 from service.passwords import PasswordHasher
@@ -44,6 +48,11 @@ class Container(containers.DeclarativeContainer):
 
     item_repository = providers.Factory(ItemRepository, connection)
     item_service = providers.Factory(ItemService, item_repository)
+
+    bulk_slots = providers.Singleton(BulkSlots, settings.provided.bulk_slots, settings.provided.bulk.max_seconds)
+    bulk_item_repository = providers.Factory(BulkItemRepository, connection)
+    item_imports = providers.Factory(ItemImports, bulk_item_repository, connection, bulk_slots)
+    item_exports = providers.Factory(ItemExports, bulk_item_repository, connection, bulk_slots)
 
     drain = providers.Singleton(Drain, settings.provided.http.drain_seconds)
     health_service = providers.Factory(HealthService, database, connection, drain)

@@ -5,7 +5,9 @@ Starlette's `BaseHTTPMiddleware` costs four times as much, and misses websockets
 
 import asyncio
 import logging
+import re
 import sys
+from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -56,34 +58,42 @@ class CloseWhileDraining:
 
 
 class BodyLimit:
-    """Refuses a request body of more than `max_bytes` with a 413, as a problem. FastAPI's own limit answers in plain text."""
+    """Refuses a request body of more than `max_bytes` with a 413, as a problem. FastAPI's own limit answers in plain text.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    `max_bytes_of`: other limits, for the paths that match.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, max_bytes_of: Mapping[re.Pattern[str], int]) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._max_bytes_of = max_bytes_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        max_bytes = self._limit(scope["path"])
         announced = Headers(scope=scope).get("content-length", "")
         announced_bytes = int(announced) if announced.isdecimal() else 0
         counted = 0
 
         async def limited() -> Message:
             nonlocal counted
-            if announced_bytes > self._max_bytes:
-                raise self._too_large()
+            if announced_bytes > max_bytes:
+                raise self._too_large(max_bytes)
             message = await receive()
             counted += len(message.get("body", b""))
-            if counted > self._max_bytes:
-                raise self._too_large()
+            if counted > max_bytes:
+                raise self._too_large(max_bytes)
             return message
 
         await self._app(scope, limited, send)
 
-    def _too_large(self) -> HTTPException:
-        return HTTPException(413, f"body: larger than the {self._max_bytes} bytes allowed")
+    def _limit(self, path: str) -> int:
+        return next((limit for paths, limit in self._max_bytes_of.items() if paths.fullmatch(path)), self._max_bytes)
+
+    def _too_large(self, max_bytes: int) -> HTTPException:
+        return HTTPException(413, f"body: larger than the {max_bytes} bytes allowed")
 
 
 class ReadableStart:

@@ -74,7 +74,9 @@ class ProblemResponse(JSONResponse):
 _EXAMPLES = {
     400: "Email already registered",
     404: "User not found",
+    408: "body: did not arrive within 30 seconds",
     413: "body: larger than the 1048576 bytes allowed",
+    415: "body: must be JSON, sent as application/json",
     422: "query.limit: Input should be less than or equal to 500",
     500: "The service failed, and the failure is in its log",
     503: "The service is busy: no database connection became free in time",

@@ -34,7 +34,7 @@ from service.configuration import (
     sources,
 )
 from service.database import DatabaseOptions
-from service.database.options import TlsMode
+from service.database.options import Seconds, TlsMode
 
 _LOCAL = frozenset({"development", "test"})
 """Environments that may start a PostgreSQL of their own, and migrate by themselves."""
@@ -98,6 +98,20 @@ class HttpSettings(BaseModel):
     """How long answers say `Connection: close` after SIGTERM, before the server stops."""
 
 
+class BulkSettings(BaseModel):
+    """Imports and exports of many items. Each holds a connection for as long as its client sends or reads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_running: Annotated[int | None, Field(ge=0)] = None
+    """Imports and exports at once, together, in each process; the next gets a 503. Below `database.max_size`, so that slow
+    clients never have all connections. `None`: 2, and fewer for a pool of one or two."""
+    max_seconds: Seconds = 300.0
+    """The longest that one runs; past it an import is rolled back, and an export's transfer is broken off."""
+    max_bytes: Annotated[int, Field(ge=1024)] = 10 * 1024**3
+    """The largest body of an import, in the place of `http.max_body_bytes`."""
+
+
 class PasswordSettings(BaseModel):
     """What a password's hash costs (argon2id). The defaults are OWASP's first recommendation."""
 
@@ -129,6 +143,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
     http: HttpSettings = HttpSettings()
+    bulk: BulkSettings = BulkSettings()
     passwords: PasswordSettings = PasswordSettings()
     diagnostics: DiagnosticsSettings = DiagnosticsSettings()
 
@@ -167,6 +182,13 @@ class Settings(BaseSettings):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _leaves_connections_to_others(self) -> Self:
+        most = self.database.max_size - 1
+        if self.bulk.max_running is not None and self.bulk.max_running > most:
+            raise ValueError(f"bulk.max_running: must be below database.max_size, that is at most {most}")
+        return self
+
     @property
     def environment(self) -> str:
         """The environment's name, from `POOLKEEPER_ENV`."""
@@ -182,6 +204,12 @@ class Settings(BaseSettings):
         """Whether the schema is brought up to date when the service starts."""
         configured = self.database.migrate_on_start
         return self.is_local if configured is None else configured
+
+    @property
+    def bulk_slots(self) -> int:
+        """How many imports and exports run at once in this process."""
+        configured = self.bulk.max_running
+        return min(2, self.database.max_size - 1) if configured is None else configured
 
     @property
     def embedded_data_dir(self) -> Path | None:
