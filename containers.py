@@ -51,7 +51,9 @@ class Container(containers.DeclarativeContainer):
 
     bulk_slots = providers.Singleton(BulkSlots, settings.provided.bulk_slots, settings.provided.bulk.max_seconds)
     bulk_item_repository = providers.Factory(BulkItemRepository, connection)
-    item_imports = providers.Factory(ItemImports, bulk_item_repository, connection, bulk_slots)
+    item_imports = providers.Factory(
+        ItemImports, bulk_item_repository, connection, bulk_slots, settings.provided.bulk.max_bytes
+    )
     item_exports = providers.Factory(ItemExports, bulk_item_repository, connection, bulk_slots)
 
     drain = providers.Singleton(Drain, settings.provided.http.drain_seconds)

@@ -17,7 +17,6 @@ from service.diagnostics.timing import ServerTiming
 from service.drain import Drain
 from service.health.router import router as health_router
 from service.injection import refuse_visible_injections
-from service.items.bulk_router import IMPORT_PATHS
 from service.items.bulk_router import router as bulk_router
 from service.items.router import router as items_router
 from service.middleware import BodyLimit, CloseWhileDraining, ReadableStart, ScopeMiddleware
@@ -61,9 +60,7 @@ def create_app(container: Container) -> FastAPI:
     if settings.diagnostics.enabled:
         app.add_middleware(ServerTiming, database=database)
     app.add_middleware(CloseWhileDraining, drain=drain)
-    app.add_middleware(
-        BodyLimit, max_bytes=settings.http.max_body_bytes, max_bytes_of={IMPORT_PATHS: settings.bulk.max_bytes}
-    )
+    app.add_middleware(BodyLimit, max_bytes=settings.http.max_body_bytes)
     app.add_middleware(ScopeMiddleware, database=database)
     app.add_middleware(ReadableStart)
     app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)

@@ -5,12 +5,11 @@ Starlette's `BaseHTTPMiddleware` costs four times as much, and misses websockets
 
 import asyncio
 import logging
-import re
 import sys
-from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.database import Database, EmbeddedServerError
@@ -57,28 +56,36 @@ class CloseWhileDraining:
         await self._app(scope, receive, closing if scope["type"] == "http" else send)
 
 
-class BodyLimit:
-    """Refuses a request body of more than `max_bytes` with a 413, as a problem. FastAPI's own limit answers in plain text.
+_LIMIT = "poolkeeper.max_body_bytes"
 
-    `max_bytes_of`: other limits, for the paths that match.
+
+def raise_body_limits(request: Request, *, max_bytes: int, seconds: float) -> None:  # noqa: ARG001 - the size only, here
+    """Let this one request have a larger and slower body. Call it before the first part of `request.stream()` is read.
+
+    It is for a route that takes its body as a stream. FastAPI reads any other body before the route runs.
     """
+    request.scope[_LIMIT] = max_bytes
 
-    def __init__(self, app: ASGIApp, max_bytes: int, max_bytes_of: Mapping[re.Pattern[str], int]) -> None:
+
+class BodyLimit:
+    """Refuses a request body of more than `max_bytes` with a 413, as a problem. FastAPI's own limit answers in plain text."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
         self._max_bytes = max_bytes
-        self._max_bytes_of = max_bytes_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        max_bytes = self._limit(scope["path"])
         announced = Headers(scope=scope).get("content-length", "")
         announced_bytes = int(announced) if announced.isdecimal() else 0
         counted = 0
+        scope[_LIMIT] = self._max_bytes
 
         async def limited() -> Message:
             nonlocal counted
+            max_bytes: int = scope[_LIMIT]
             if announced_bytes > max_bytes:
                 raise self._too_large(max_bytes)
             message = await receive()
@@ -88,9 +95,6 @@ class BodyLimit:
             return message
 
         await self._app(scope, limited, send)
-
-    def _limit(self, path: str) -> int:
-        return next((limit for paths, limit in self._max_bytes_of.items() if paths.fullmatch(path)), self._max_bytes)
 
     def _too_large(self, max_bytes: int) -> HTTPException:
         return HTTPException(413, f"body: larger than the {max_bytes} bytes allowed")

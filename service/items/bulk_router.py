@@ -1,6 +1,5 @@
 """Items in bulk over HTTP: streams, in constant memory."""
 
-import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -16,14 +15,12 @@ from service.items.formats import CsvLines, JsonLines, Reader
 from service.items.imports import ItemImports
 from service.items.lines import BadLines
 from service.items.schemas import Imported
+from service.middleware import raise_body_limits
 from service.problems import answers
 from service.streaming import JsonLinesResponse
 from service.types import Id
 
 router = APIRouter(tags=["items"])
-
-IMPORT_PATHS = re.compile(r"/users/[^/]+/items/import")
-"""Their bodies have a limit of their own."""
 
 READERS: Mapping[str, type[Reader]] = {
     "application/x-ndjson": JsonLines,
@@ -71,6 +68,7 @@ async def import_items(user_id: Id, request: Request, imports: ItemImports = Pro
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in READERS:
         raise HTTPException(415, f"body: must be JSON lines or CSV, sent as one of {', '.join(READERS)}")
+    raise_body_limits(request, max_bytes=imports.max_bytes, seconds=imports.max_seconds)
     try:
         return Imported(imported=await imports.run(user_id, READERS[media_type], request.stream()))
     except BadLines as error:

@@ -61,7 +61,7 @@ class CsvLines:
                 _check_header(number, record)
                 self._header_seen = True
             elif len(record) != len(_HEADER):
-                self._mistakes.add(number, ("", f"has {len(record)} fields instead of {len(_HEADER)}"))
+                self._mistakes.add(number, ("", f"number of fields: {len(record)} instead of {len(_HEADER)}"))
             else:
                 try:
                     item = NewItem(title=record[0], description=record[1] or None)

@@ -11,9 +11,16 @@ from service.items.lines import BadLines, Mistakes, lines_of
 
 
 class ItemImports:
-    """Reads items from a stream and stores them, all or none, in constant memory."""
+    """Reads items from a stream and stores them, all or none, in constant memory.
 
-    def __init__(self, items: BulkItemRepository, connection: ScopedConnection, slots: BulkSlots) -> None:
+    `max_bytes` and `max_seconds` are what it may be sent; whoever makes the stream sees to the first.
+    """
+
+    def __init__(
+        self, items: BulkItemRepository, connection: ScopedConnection, slots: BulkSlots, max_bytes: int
+    ) -> None:
+        self.max_bytes = max_bytes
+        self.max_seconds = slots.seconds
         self._items = items
         self._connection = connection
         self._slots = slots

@@ -4,8 +4,6 @@ import asyncio
 import codecs
 from collections.abc import AsyncIterator, Sequence
 
-from service.errors import ServiceError
-
 LINE_BYTES = 128 * 1024
 """The longest line: the largest item takes 120 KiB with all its characters escaped."""
 _BATCH = 500
@@ -19,13 +17,11 @@ Mistake = tuple[str, str]
 """Where and what: `("title", "Field required")`; the place is empty for a whole line."""
 
 
-class BadLines(ServiceError):
+class BadLines(ValueError):
     """Lines of an import are wrong. `mistakes` says where and what, as `("line 7.title", "Field required")`."""
 
-    message = "Some lines are wrong"
-
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
-        super().__init__()
+        super().__init__(*mistakes)
         self.mistakes = mistakes
 
 
