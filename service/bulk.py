@@ -10,7 +10,7 @@ from service.errors import Unavailable
 class TooManyAtOnce(Unavailable):
     """As many imports and exports run as may."""
 
-    message = "Other imports and exports are running: try again when one of them has ended"
+    message = "No more imports and exports can run at the moment"
 
 
 class TookTooLong(Unavailable):

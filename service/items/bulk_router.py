@@ -63,7 +63,7 @@ _LINES = {
 async def import_items(user_id: Id, request: Request, imports: ItemImports = Provide["item_imports"]) -> Imported:
     """Create the items of a stream, all or none: JSON lines, or CSV with the header `title,description`, in UTF-8.
 
-    When lines are wrong, `errors` names them, up to a hundred. As few imports and exports run at once, the next gets a 503.
+    When lines are wrong, `errors` names them, up to a hundred. Only a few imports and exports run at once: the next is a 503.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in READERS:

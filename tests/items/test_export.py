@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
 import pytest
@@ -12,6 +12,9 @@ from httpx import AsyncClient
 
 from containers import Container
 from service.bulk import BulkSlots
+from service.items.exports import ItemExports
+from service.items.formats import CsvLines
+from service.startup import opened
 from tests.database.helpers import until, whole
 from tests.items.sockets import EXPORT, import_beginning, listening, sent
 
@@ -152,12 +155,26 @@ async def test_a_reader_that_stalls_is_cut_off_at_the_limit(full: Container) -> 
 
 
 async def test_a_client_that_hangs_up_midway_leaves_nothing_behind(full: Container) -> None:
-    """The rest of the table is not read for nobody: the connection is back at once."""
-    async with listening(full) as port:
-        async with sent(port, EXPORT) as (reader, _):
-            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
-            assert full.bulk_slots().free == 1
-        await until(lambda: whole(full.database()) and full.bulk_slots().free == 2, PATIENCE)
+    """The connection is back at once, and the rest of the table is not read for nobody."""
+    exported = 0
+
+    class Counting(ItemExports):
+        async def run(self, owner_id: int | None, write: Callable[[bytes], Awaitable[None]]) -> None:
+            async def counting(lines: bytes) -> None:
+                nonlocal exported
+                exported += len(lines)
+                await write(lines)
+
+            await super().run(owner_id, counting)
+
+    counting = providers.Factory(Counting, full.bulk_item_repository, full.connection, full.bulk_slots)
+    with full.item_exports.override(counting):
+        async with listening(full) as port:
+            async with sent(port, EXPORT) as (reader, _):
+                assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+                assert full.bulk_slots().free == 1
+            await until(lambda: whole(full.database()) and full.bulk_slots().free == 2, PATIENCE)
+    assert 0 < exported < MANY * 1000
 
 
 async def test_an_importer_that_hangs_up_midway_leaves_nothing_behind(cloned_container: Container) -> None:
@@ -168,6 +185,21 @@ async def test_an_importer_that_hangs_up_midway_leaves_nothing_behind(cloned_con
         async with sent(port, import_beginning(user_id, b"title,description\n" + b"a,b\n" * 10_000)):
             await until(lambda: cloned_container.database().stats().leased == 1, PATIENCE)
         await until(lambda: whole(cloned_container.database()) and cloned_container.bulk_slots().free == 2, PATIENCE)
+    assert len(await _lines(cloned_container, None)) == 1
+
+
+async def test_an_importer_that_stalls_is_told_so_and_cut_off(cloned_container: Container) -> None:
+    """It gets its 408 though its body has not ended, and the connection is closed."""
+    await _fill(cloned_container, 1)
+    user_id = int(str((await _lines(cloned_container, None))[0]["owner_id"]))
+    with cloned_container.bulk_slots.override(providers.Object(BulkSlots(1, 0.5))):
+        async with listening(cloned_container) as port:
+            async with sent(port, import_beginning(user_id, b"title,description\na,b\n")) as (reader, _):
+                async with asyncio.timeout(PATIENCE):
+                    answer = await reader.read()
+            assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+            assert b"Not done within 0.5 seconds" in answer
+            await until(lambda: whole(cloned_container.database()), PATIENCE)
     assert len(await _lines(cloned_container, None)) == 1
 
 
@@ -215,3 +247,30 @@ async def test_other_requests_are_quick_while_many_items_are_imported(cloned_con
     assert answer.json() == {"imported": 80_000}
     assert len(waits) > 5
     assert sorted(waits)[len(waits) // 2] < 0.25
+
+
+async def test_the_limits_for_short_statements_do_not_end_what_waits_for_its_client(
+    clone_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An import and an export outlast the timeouts of statements, commands and idle transactions."""
+    monkeypatch.setenv("DATABASE_URL", clone_dsn)
+    for limit in ("STATEMENT_TIMEOUT", "COMMAND_TIMEOUT", "IDLE_IN_TRANSACTION_TIMEOUT"):
+        monkeypatch.setenv(f"POOLKEEPER_DATABASE__{limit}", "0.5")
+    paused: list[bytes] = []
+
+    async def pause(lines: bytes) -> None:
+        await asyncio.sleep(0.8)
+        paused.append(lines)
+
+    async def body() -> AsyncIterator[bytes]:
+        await pause(b"title,description\n")
+        yield b"title,description\nA cup,\n"
+        await pause(b"A cup,\n")
+
+    async with opened(Container()) as container, container.database().scope("slow"):
+        await container.connection().execute(INSERT_MANY, 150)
+        owner_id = await container.connection().fetchval("SELECT id FROM users")
+        assert await container.item_imports().run(owner_id, CsvLines, body()) == 1
+        await container.item_exports().run(None, pause)
+    assert len(paused) == 4
+    assert paused[-1].endswith(b'"title":"A cup","description":null,"owner_id":%d}\n' % owner_id)

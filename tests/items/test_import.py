@@ -185,7 +185,7 @@ async def test_an_import_that_finds_no_slot_is_a_503_at_once(
     with slots.taken(), slots.taken():
         answer = await _import(client, user_id, GOOD)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-        assert answer.json()["detail"].startswith("Other imports and exports are running")
+        assert answer.json()["detail"] == "No more imports and exports can run at the moment"
     assert (await _import(client, user_id, GOOD)).status_code == 201
 
 
