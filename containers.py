@@ -9,12 +9,16 @@ from dependency_injector import containers, providers
 from service.auth.repository import AccountRepository
 from service.auth.service import AuthService, OpenAuthentication, TokenAuthentication
 from service.auth.tokens import Tokens
+from service.bulk import BulkSlots
 from service.database import Database, ScopedConnection
 from service.diagnostics.countdown import Countdown
 from service.drain import Drain
 from service.health.service import HealthService
 from service.idempotency.keys import Idempotency
 from service.injection import WiredContainer
+from service.items.bulk_repository import BulkItemRepository
+from service.items.exports import ItemExports
+from service.items.imports import ItemImports
 from service.items.repository import ItemRepository
 from service.items.service import ItemService
 from service.limits.attempts import AttemptLimiter
@@ -80,6 +84,13 @@ class Container(containers.DeclarativeContainer):
 
     item_repository = providers.Factory(ItemRepository, connection)
     item_service = providers.Factory(ItemService, item_repository, idempotency)
+
+    bulk_slots = providers.Singleton(BulkSlots, settings.provided.bulk_slots, settings.provided.bulk.max_seconds)
+    bulk_item_repository = providers.Factory(BulkItemRepository, connection)
+    item_imports = providers.Factory(
+        ItemImports, bulk_item_repository, connection, bulk_slots, settings.provided.bulk.max_bytes
+    )
+    item_exports = providers.Factory(ItemExports, bulk_item_repository, connection, bulk_slots)
 
     drain = providers.Singleton(Drain, settings.provided.http.drain_seconds)
     health_service = providers.Factory(HealthService, database, connection, drain)

@@ -21,6 +21,7 @@ from service.diagnostics.timing import ServerTiming
 from service.drain import Drain
 from service.health.router import router as health_router
 from service.injection import refuse_visible_injections
+from service.items.bulk_router import router as bulk_router
 from service.items.router import router as items_router
 from service.middleware import BodyLimit, CloseWhileDraining, ReadableStart, ScopeMiddleware
 from service.problems import Problem, install_problems
@@ -30,7 +31,7 @@ from service.users.router import router as users_router
 
 logger = logging.getLogger("service")
 
-ROUTERS: tuple[APIRouter, ...] = (users_router, items_router, auth_router, health_router)
+ROUTERS: tuple[APIRouter, ...] = (users_router, bulk_router, items_router, auth_router, health_router)
 DIAGNOSTICS: tuple[APIRouter, ...] = (diagnostics_router,)
 
 

@@ -9,6 +9,7 @@ import sys
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.database import Database, EmbeddedServerError
@@ -55,6 +56,17 @@ class CloseWhileDraining:
         await self._app(scope, receive, closing if scope["type"] == "http" else send)
 
 
+_LIMIT = "poolkeeper.max_body_bytes"
+
+
+def raise_body_limits(request: Request, *, max_bytes: int, seconds: float) -> None:  # noqa: ARG001 - the size only, here
+    """Let this one request have a larger and slower body. Call it before the first part of `request.stream()` is read.
+
+    It is for a route that takes its body as a stream. FastAPI reads any other body before the route runs.
+    """
+    request.scope[_LIMIT] = max_bytes
+
+
 class BodyLimit:
     """Refuses a request body of more than `max_bytes` with a 413, as a problem. FastAPI's own limit answers in plain text."""
 
@@ -69,21 +81,23 @@ class BodyLimit:
         announced = Headers(scope=scope).get("content-length", "")
         announced_bytes = int(announced) if announced.isdecimal() else 0
         counted = 0
+        scope[_LIMIT] = self._max_bytes
 
         async def limited() -> Message:
             nonlocal counted
-            if announced_bytes > self._max_bytes:
-                raise self._too_large()
+            max_bytes: int = scope[_LIMIT]
+            if announced_bytes > max_bytes:
+                raise self._too_large(max_bytes)
             message = await receive()
             counted += len(message.get("body", b""))
-            if counted > self._max_bytes:
-                raise self._too_large()
+            if counted > max_bytes:
+                raise self._too_large(max_bytes)
             return message
 
         await self._app(scope, limited, send)
 
-    def _too_large(self) -> HTTPException:
-        return HTTPException(413, f"body: larger than the {self._max_bytes} bytes allowed")
+    def _too_large(self, max_bytes: int) -> HTTPException:
+        return HTTPException(413, f"body: larger than the {max_bytes} bytes allowed")
 
 
 class ReadableStart:

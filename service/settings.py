@@ -34,7 +34,7 @@ from service.configuration import (
     sources,
 )
 from service.database import DatabaseOptions
-from service.database.options import TlsMode
+from service.database.options import Seconds, TlsMode
 from service.limits.options import LimitOptions
 
 _LOCAL = frozenset({"development", "test"})
@@ -123,6 +123,20 @@ class AuthSettings(BaseModel):
     token_seconds: Annotated[int, Field(ge=1)] = 3600
 
 
+class BulkSettings(BaseModel):
+    """Imports and exports of many items. Each holds a connection for as long as its client sends or reads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_exports: Annotated[int | None, Field(ge=0)] = None
+    """Imports and exports at once, together, in each process; the next gets a 503. Below `database.max_size`, so that slow
+    clients never have all connections. `None`: 2, and fewer for a pool of one or two."""
+    max_seconds: Seconds = 300.0
+    """The longest that one runs; past it an import is rolled back, and an export's transfer is broken off."""
+    max_bytes: Annotated[int, Field(ge=1024)] = 10 * 1024**3
+    """The largest body of an import, in the place of `http.max_body_bytes`."""
+
+
 class PasswordSettings(BaseModel):
     """What a password's hash costs (argon2id). The defaults are OWASP's first recommendation."""
 
@@ -166,6 +180,7 @@ class Settings(BaseSettings):
     embedded: EmbeddedSettings = EmbeddedSettings()
     http: HttpSettings = HttpSettings()
     auth: AuthSettings = AuthSettings()
+    bulk: BulkSettings = BulkSettings()
     passwords: PasswordSettings = PasswordSettings()
     limits: LimitOptions = LimitOptions()
     idempotency: IdempotencySettings = IdempotencySettings()
@@ -224,6 +239,13 @@ class Settings(BaseSettings):
                 f"auth.key: {self.environment} has no default: set {ENV_PREFIX}AUTH__KEY; {_MAKE_A_KEY}"
             )
 
+    @model_validator(mode="after")
+    def _leaves_connections_to_others(self) -> Self:
+        most = self.database.max_size - 1
+        if self.bulk.max_exports is not None and self.bulk.max_exports > most:
+            raise ValueError(f"bulk.max_exports: must be below database.max_size, that is at most {most}")
+        return self
+
     @property
     def environment(self) -> str:
         """The environment's name, from `POOLKEEPER_ENV`."""
@@ -239,6 +261,12 @@ class Settings(BaseSettings):
         """Whether the schema is brought up to date when the service starts."""
         configured = self.database.migrate_on_start
         return self.is_local if configured is None else configured
+
+    @property
+    def bulk_slots(self) -> int:
+        """How many imports and exports run at once in this process."""
+        configured = self.bulk.max_exports
+        return min(2, self.database.max_size - 1) if configured is None else configured
 
     @property
     def embedded_data_dir(self) -> Path | None:

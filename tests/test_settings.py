@@ -297,3 +297,16 @@ def test_values_given_in_code_go_before_all(config: Path, monkeypatch: pytest.Mo
     settings = Settings(database={"max_size": 4})
     assert (settings.database.max_size, settings.origin("database.max_size")) == (4, "argument")
     assert Settings(database={"dsn": None}).dsn() is None
+
+
+@pytest.mark.parametrize(("pool", "bulk", "slots"), [(10, None, 2), (2, None, 1), (1, None, 0), (10, 9, 9), (3, 0, 0)])
+def test_imports_and_exports_never_have_all_connections(config: Path, pool: int, bulk: int | None, slots: int) -> None:
+    """Two of them hold one each where nothing is set, and in a small pool fewer."""
+    assert Settings(database={"min_size": 0, "max_size": pool}, bulk={"max_exports": bulk}).bulk_slots == slots
+
+
+def test_as_many_imports_and_exports_as_connections_are_refused(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One connection at least is left to everybody else."""
+    monkeypatch.setenv("POOLKEEPER_BULK__MAX_EXPORTS", "10")
+    with pytest.raises(ConfigurationError, match=r"bulk\.max_exports: must be below database\.max_size.* at most 9"):
+        Settings()

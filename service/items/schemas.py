@@ -37,3 +37,11 @@ class Item(BaseModel):
     title: Annotated[str, Field(examples=["A pen"])]
     description: Annotated[str | None, Field(examples=["Blue, nearly new"])]
     owner_id: Annotated[int, Field(examples=[1])]
+
+
+class Imported(BaseModel):
+    """What an import has done."""
+
+    model_config = ConfigDict(frozen=True)
+
+    imported: Annotated[int, Field(examples=[1_000_000])]

@@ -20,13 +20,14 @@ pytestmark = pytest.mark.usefixtures("token_mode")
 OPEN = {("POST", "/users/"), ("POST", "/token"), ("GET", "/health/live"), ("GET", "/health/ready")}
 """What everybody may call. All other routes need a token."""
 
-OF_WHOEVER_CALLS = {("GET", "/users/me"), ("GET", "/items/")}
+OF_WHOEVER_CALLS = {("GET", "/users/me"), ("GET", "/items/"), ("GET", "/items/export")}
 """What gives every user its own, and so refuses none."""
 
 BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/users/{user_id}"): {"email": "mallory@example.com"},
     ("PUT", "/users/{user_id}/password"): {"current_password": PASSWORD, "password": "mallory was here"},
     ("POST", "/users/{user_id}/items/"): {"title": "from Mallory"},
+    ("POST", "/users/{user_id}/items/import"): {"title": "from Mallory"},
     ("PATCH", "/items/{item_id}"): {"title": "Mallory's"},
 }
 """A body with which the owner would succeed."""
@@ -53,6 +54,8 @@ async def routes(guarded: AsyncClient) -> list[Route]:
 async def _call(client: AsyncClient, route: Route, victim: Person, item_id: int, headers: dict[str, str]) -> Response:
     path = route.path.format(user_id=victim.id, item_id=item_id)
     assert "{" not in path
+    if route.path.endswith("/import"):
+        headers = {**headers, "Content-Type": "application/jsonl"}
     return await client.request(route.method, path, json=BODIES.get((route.method, route.path)), headers=headers)
 
 

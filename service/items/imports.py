@@ -1,0 +1,65 @@
+"""Many items at once, into PostgreSQL."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+from service.bulk import BulkSlots
+from service.database import ScopedConnection
+from service.items.bulk_repository import BulkItemRepository, ItemRecord
+from service.items.formats import Reader
+from service.items.lines import BadLines, Mistakes, lines_of
+
+
+class ItemImports:
+    """Reads items from a stream and stores them, all or none, in constant memory.
+
+    `max_bytes` and `max_seconds` are what it may be sent; whoever makes the stream sees to the first.
+    """
+
+    def __init__(
+        self, items: BulkItemRepository, connection: ScopedConnection, slots: BulkSlots, max_bytes: int
+    ) -> None:
+        self.max_bytes = max_bytes
+        self.max_seconds = slots.seconds
+        self._items = items
+        self._connection = connection
+        self._slots = slots
+
+    async def run(self, owner_id: int, reader: type[Reader], chunks: AsyncIterator[bytes]) -> int:
+        """Give a user the items that are in `chunks`; gives their number.
+
+        Raises `BadLines`, `UserNotFound`, `TooManyAtOnce`, `TookTooLong` at the limit in time, and what `chunks` raises.
+        Nothing is stored then.
+        """
+        source = _Records(owner_id, reader, chunks)
+        with self._slots.taken():
+            async with self._connection.transaction():
+                async with self._slots.limit(), aclosing(source.read()) as records:
+                    await self._items.check_owner(owner_id)
+                    await self._items.allow(self._slots.seconds)
+                    await self._items.add_all(records, self._slots.seconds)
+        return source.count
+
+
+class _Records:
+    """What COPY is fed with. From the first bad line on that is in vain, and reading goes on to find the others."""
+
+    def __init__(self, owner_id: int, reader: type[Reader], chunks: AsyncIterator[bytes]) -> None:
+        self.count = 0
+        self._owner_id = owner_id
+        self._mistakes = Mistakes()
+        self._reader = reader(self._mistakes)
+        self._chunks = chunks
+
+    async def read(self) -> AsyncGenerator[ItemRecord, None]:
+        """All items, as COPY takes them. Raises `BadLines` at the end of the stream, or at the hundredth bad line."""
+        async for lines in lines_of(self._chunks):
+            for item in self._reader.items(lines):
+                self.count += 1
+                yield item.title, item.description, self._owner_id
+        for item in self._reader.items((), last=True):
+            self.count += 1
+            yield item.title, item.description, self._owner_id
+        self._mistakes.check()
+        if self.count == 0:
+            raise BadLines([("body", "there is no item in it")])
