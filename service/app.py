@@ -9,11 +9,11 @@ from dependency_injector.containers import Container
 from fastapi import APIRouter, FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from starlette.responses import RedirectResponse
 
 from service.database import Database
 from service.diagnostics.router import router as diagnostics_router
 from service.diagnostics.timing import ServerTiming
+from service.documentation.router import router as documentation_router
 from service.drain import Drain
 from service.health.router import router as health_router
 from service.injection import refuse_visible_injections
@@ -26,6 +26,7 @@ from service.users.router import router as users_router
 
 ROUTERS: tuple[APIRouter, ...] = (users_router, items_router, health_router)
 DIAGNOSTICS: tuple[APIRouter, ...] = (diagnostics_router,)
+DOCUMENTATION: tuple[APIRouter, ...] = (documentation_router,)
 
 
 def create_app(container: Container) -> FastAPI:
@@ -37,6 +38,7 @@ def create_app(container: Container) -> FastAPI:
     database: Database = container.providers["database"]()
     drain: Drain = container.providers["drain"]()
     routers = ROUTERS + (DIAGNOSTICS if settings.diagnostics.enabled else ())
+    routers += DOCUMENTATION if settings.documentation_enabled else ()
     _wire(container, {call for router in routers for call in _calls(router)})
 
     @asynccontextmanager
@@ -50,6 +52,9 @@ def create_app(container: Container) -> FastAPI:
         summary="Users and items, on scoped connections",
         version="0.1.0",
         lifespan=lifespan,
+        openapi_url="/openapi.json" if settings.documentation_enabled else None,
+        docs_url=None,  # FastAPI's own page is blank without the internet
+        redoc_url=None,
         generate_unique_id_function=_operation_id,
     )
     for router in routers:
@@ -62,7 +67,6 @@ def create_app(container: Container) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=settings.http.max_body_bytes)
     app.add_middleware(ScopeMiddleware, database=database)
     app.add_middleware(ReadableStart)
-    app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     return app
 
 

@@ -119,6 +119,15 @@ class DiagnosticsSettings(BaseModel):
     """The first wait of `/slowusers/`."""
 
 
+class DocumentationSettings(BaseModel):
+    """The page at `/docs`, and the OpenAPI document that it shows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool | None = None
+    """`None`: in development and test. The page takes passwords, and runs a script that others wrote."""
+
+
 class Settings(BaseSettings):
     """All settings, validated. Raises `ConfigurationError`, which names the key and its source."""
 
@@ -131,6 +140,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     passwords: PasswordSettings = PasswordSettings()
     diagnostics: DiagnosticsSettings = DiagnosticsSettings()
+    documentation: DocumentationSettings = DocumentationSettings()
 
     _environment: str = PrivateAttr(default_factory=environment_name)
     _origins: Origins = PrivateAttr(default_factory=Origins)
@@ -181,6 +191,12 @@ class Settings(BaseSettings):
     def migrate_on_start(self) -> bool:
         """Whether the schema is brought up to date when the service starts."""
         configured = self.database.migrate_on_start
+        return self.is_local if configured is None else configured
+
+    @property
+    def documentation_enabled(self) -> bool:
+        """Whether the service shows its documentation."""
+        configured = self.documentation.enabled
         return self.is_local if configured is None else configured
 
     @property
