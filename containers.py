@@ -6,6 +6,9 @@ provider gives its object at once, in a request, a job, a script or a test.
 
 from dependency_injector import containers, providers
 
+from service.auth.repository import AccountRepository
+from service.auth.service import AuthService, OpenAuthentication, TokenAuthentication
+from service.auth.tokens import Tokens
 from service.database import Database, ScopedConnection
 from service.diagnostics.countdown import Countdown
 from service.drain import Drain
@@ -37,6 +40,22 @@ class Container(containers.DeclarativeContainer):
         memory_kib=settings.provided.passwords.memory_kib,
         time_cost=settings.provided.passwords.time_cost,
         threads=settings.provided.passwords.threads,
+        min_length=settings.provided.passwords.min_length,
+    )
+    tokens = providers.Singleton(
+        Tokens,
+        key=settings.provided.auth.key,
+        previous_key=settings.provided.auth.previous_key,
+        issuer=settings.provided.auth.issuer,
+        audience=settings.provided.auth.audience,
+        seconds=settings.provided.auth.token_seconds,
+    )
+    account_repository = providers.Factory(AccountRepository, connection)
+    auth_service = providers.Factory(AuthService, account_repository, passwords, tokens)
+    token_authentication = providers.Factory(TokenAuthentication, account_repository, tokens)
+    open_authentication = providers.Factory(OpenAuthentication, account_repository, tokens)
+    authentication = providers.Selector(
+        settings.provided.auth.mode, token=token_authentication, open=open_authentication
     )
 
     user_repository = providers.Factory(UserRepository, connection)

@@ -6,7 +6,7 @@ Sources, strongest first: environment variables (`POOLKEEPER_DATABASE__DSN`, and
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
@@ -38,6 +38,13 @@ from service.database.options import TlsMode
 
 _LOCAL = frozenset({"development", "test"})
 """Environments that may start a PostgreSQL of their own, and migrate by themselves."""
+
+KEY_LENGTH = 32
+"""Characters of a key for HMAC-SHA-256 at least (RFC 7518, 3.2: as long as the hash)."""
+EXAMPLE_KEY = "an example key, for development and tests alone"
+_EXAMPLES = ("example", "changeme", "change-me", "change_me", "changethis", "secret", "password")
+_LETTERS = 8
+"""Different characters that a key has at least: a random one of 32 has more."""
 
 _HIGHEST_PORT = 65_535
 _ESCAPE = "a password's / # ? @ and : are written %2F %23 %3F %40 and %3A"
@@ -98,6 +105,22 @@ class HttpSettings(BaseModel):
     """How long answers say `Connection: close` after SIGTERM, before the server stops."""
 
 
+class AuthSettings(BaseModel):
+    """How a caller is known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: Literal["token", "open"] = "token"
+    """`open`: whoever has no token is an admin, on this machine alone. For development."""
+    key: Annotated[SecretStr, Field(min_length=KEY_LENGTH)] = SecretStr(EXAMPLE_KEY)
+    """Signs tokens. The example is refused outside development and test."""
+    previous_key: Annotated[SecretStr, Field(min_length=KEY_LENGTH)] | None = None
+    """Believed as well: what `key` was before, until the last token that it signed has expired."""
+    issuer: str = "poolkeeper"
+    audience: str = "poolkeeper"
+    token_seconds: Annotated[int, Field(ge=1)] = 3600
+
+
 class PasswordSettings(BaseModel):
     """What a password's hash costs (argon2id). The defaults are OWASP's first recommendation."""
 
@@ -107,6 +130,8 @@ class PasswordSettings(BaseModel):
     time_cost: Annotated[int, Field(ge=1)] = 2
     threads: Annotated[int, Field(ge=1)] = 2
     """How many passwords are hashed at once."""
+    min_length: Annotated[int, Field(ge=1, le=64)] = 8
+    """Characters of a new password at least. Eight is the least that OWASP's ASVS 5.0 (6.2.1) allows; it advises 15."""
 
 
 class DiagnosticsSettings(BaseModel):
@@ -138,6 +163,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
     http: HttpSettings = HttpSettings()
+    auth: AuthSettings = AuthSettings()
     passwords: PasswordSettings = PasswordSettings()
     diagnostics: DiagnosticsSettings = DiagnosticsSettings()
     documentation: DocumentationSettings = DocumentationSettings()
@@ -175,7 +201,21 @@ class Settings(BaseSettings):
                 raise ValueError(
                     "database.migrate_on_start: production never migrates at start: run `poolkeeper migrate`"
                 )
+            if self.environment == "production" and self.diagnostics.enabled:
+                raise ValueError("diagnostics.enabled: production does not show how it behaves")
+            self._check_access()
         return self
+
+    def _check_access(self) -> None:
+        if self.auth.mode == "open":
+            raise ValueError(f"auth.mode: open is for development: {self.environment} needs token")
+        for name in ("key", "previous_key"):
+            key: SecretStr | None = getattr(self.auth, name)
+            if key is not None and _is_guessable(key.get_secret_value()):
+                raise ValueError(
+                    f"auth.{name}: {self.environment} needs a key of its own, not an example: make one with "
+                    f"`openssl rand -base64 32`, and set {ENV_PREFIX}AUTH__{name.upper()}"
+                )
 
     @property
     def environment(self) -> str:
@@ -220,6 +260,11 @@ class Settings(BaseSettings):
         if (file := self._origins.file(key)) is not None:
             return read_secret(file)
         return None if value is None else value.get_secret_value()
+
+
+def _is_guessable(key: str) -> bool:
+    """Whether a key is one of the examples that get copied, or has hardly any letters."""
+    return any(word in key.lower() for word in _EXAMPLES) or len(set(key)) < _LETTERS
 
 
 def check_dsn(dsn: str) -> None:

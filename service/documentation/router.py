@@ -7,6 +7,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from service.access import PUBLIC
+
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; "  # the arrows and locks in Swagger UI's style sheet
@@ -31,7 +33,7 @@ class Assets(StaticFiles):
 
 assets = Assets()
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[PUBLIC])
 router.mount("/docs/assets", assets)
 
 
