@@ -40,7 +40,7 @@ class Page:
         self.complaints: list[str] = []
         self._websocket = websocket
         self._sent = 0
-        for domain in ("Network", "Runtime", "Log", "Page"):
+        for domain in ("Network", "Runtime", "Log"):
             self._send(f"{domain}.enable")
 
     def open(self, url: str) -> None:
@@ -55,25 +55,26 @@ class Page:
         return result["result"].get("value")
 
     def text(self, selector: str, containing: str = "") -> str:
-        """The text of the first such element, as soon as there is one."""
-        try:
-            text: str = self.run(_until(f"{_element(selector, containing)}?.textContent"))
-        except TimeoutError:
-            raise AssertionError(
-                f"no {selector} with {containing!r} in:\n{self.run('document.body.innerText')}"
-            ) from None
+        """The text of the first such element, as soon as there is one. Raises `AssertionError` when none comes."""
+        text: str = self._with(selector, containing, "element.textContent")
         return text
 
     def click(self, selector: str, containing: str = "") -> None:
         """Click the first such element, as soon as there is one."""
-        self.text(selector, containing)
-        self.run(f"{_element(selector, containing)}.click()")
+        self._with(selector, containing, "element.click()")
 
     def fill(self, selector: str, text: str) -> None:
         """Type a text in the place of what a field has."""
-        self.run(_until(f"{_element(selector)} !== undefined"))
-        self.run(f"{_element(selector)}.focus(), {_element(selector)}.select()")
+        self._with(selector, "", "{ element.focus(); element.select() }")
         self._send("Input.insertText", text=text)
+
+    def _with(self, selector: str, containing: str, action: str) -> Any:
+        element = _ELEMENT.format(selector=json.dumps(selector), text=json.dumps(containing))
+        try:
+            return self.run(f"{_until(element)}.then((element) => {action})")
+        except TimeoutError:
+            shown = self.run("document.body.innerText")
+        raise AssertionError(f"no {selector} with {containing!r} in:\n{shown}")
 
     def _send(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._sent += 1
@@ -130,11 +131,7 @@ def _target(profile: Path, process: subprocess.Popen[bytes]) -> str:
     return next(str(target["webSocketDebuggerUrl"]) for target in targets if target["type"] == "page")
 
 
-def _element(selector: str, containing: str = "") -> str:
-    return _ELEMENT.format(selector=json.dumps(selector), text=json.dumps(containing))
-
-
 def _until(condition: str) -> str:
-    """A promise of the first value of a JavaScript expression that is not false or empty."""
+    """A promise of the first value of a JavaScript expression that is not undefined or false."""
     look = f"const value = {condition}; value ? done(value) : setTimeout(look, 20)"
     return f"new Promise((done) => {{ const look = () => {{ {look} }}; look() }})"

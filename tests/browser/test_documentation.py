@@ -12,17 +12,19 @@ from tests.processes import answer, free_port, running
 
 pytestmark = pytest.mark.browser
 
+_ADA = {"email": "ada@example.com", "password": "correct horse"}
 _OPENED = ".opblock.is-open"
 _ANSWER = f"{_OPENED} .live-responses-table tr.response"
 
 
 @pytest.fixture
 def service(folder: Path) -> Iterator[str]:
-    """Where the service answers, on a PostgreSQL of its own."""
+    """Where the service answers, on a PostgreSQL of its own. Whoever calls it has to be signed in."""
     port = free_port()
-    with running("uvicorn", "service.main:app", "--port", str(port), cwd=folder) as process:
+    command = ("uvicorn", "service.main:app", "--port", str(port))
+    with running(*command, cwd=folder, POOLKEEPER_ENV="development", POOLKEEPER_AUTH__MODE="token") as process:
         url = f"http://127.0.0.1:{port}"
-        assert answer(f"{url}/health/ready", process).status_code == 200
+        assert answer(f"{url}/health/ready", process, seconds=120).status_code == 200
         yield url
 
 
@@ -56,15 +58,42 @@ def test_what_the_policy_forbids_is_blocked_and_is_seen(page: Page) -> None:
         assert [complaint for complaint in page.complaints if forbidden in complaint], (forbidden, page.complaints)
 
 
+def test_a_wrong_password_is_said_and_opens_nothing(page: Page) -> None:
+    """The dialog says that it was refused, and so does the answer of what is tried out then."""
+    _register(page)
+    _authorize(page, password="incorrect horse")
+    page.text(".dialog-ux .errors", "Unauthorized")
+    page.click(".dialog-ux .btn-done")
+    _try_out(page, "GET /items/")
+    _read(page, "401", '"status": 401')
+    assert [complaint for complaint in page.complaints if "status of 401" not in complaint] == []
+
+
 def test_an_item_is_created_and_seen(page: Page, service: str) -> None:
     """Register, log in by Authorize, give the user an item, and find it in the list."""
-    _try_out(page, "POST /users/", body={"email": "ada@example.com", "password": "correct horse"})
-    _read(page, "201", '"email": "ada@example.com"')
+    _register(page)
+    _authorize(page)
+    page.text(".dialog-ux button", "Logout")
+    page.click(".dialog-ux .btn-done")
     _try_out(page, "POST /users/{user_id}/items/", body={"title": "A pen"}, user_id="1")
     _read(page, "201", '"title": "A pen"')
     _try_out(page, "GET /items/")
     _read(page, "200", '"title": "A pen"')
     _expect_nothing_from_elsewhere(page, service)
+
+
+def _register(page: Page) -> None:
+    """Make the user of these tests, by the page."""
+    _try_out(page, "POST /users/", body=_ADA)
+    _read(page, "201", f'"email": "{_ADA["email"]}"')
+
+
+def _authorize(page: Page, password: str = "") -> None:
+    """Log in by the dialog, as the user of these tests, and leave it open."""
+    page.click(".auth-wrapper .authorize", "Authorize")
+    page.fill(".dialog-ux #oauth_username", _ADA["email"])
+    page.fill(".dialog-ux #oauth_password", password or _ADA["password"])
+    page.click(".dialog-ux .auth-btn-wrapper .authorize", "Authorize")
 
 
 def _try_out(page: Page, operation: str, *, body: dict[str, str] | None = None, **parameters: str) -> None:
