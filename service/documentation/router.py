@@ -1,5 +1,6 @@
 """The documentation page over HTTP. Nothing on it comes from elsewhere, and its policy lets nothing else in."""
 
+import mimetypes
 from pathlib import Path
 
 from fastapi import APIRouter, Request
@@ -15,6 +16,8 @@ POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """What the page may do in a browser: nothing inline, nothing from elsewhere, in nobody's frame."""
+
+mimetypes.add_type("text/javascript", ".js")  # a machine's own table may say what no browser runs
 
 
 class Assets(StaticFiles):
