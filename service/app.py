@@ -41,6 +41,7 @@ def create_app(container: Container) -> FastAPI:
     Raises `ConfigurationError` for settings that are not valid, and `NotWired` for an injected name without a provider.
     """
     settings: Settings = container.providers["settings"]()
+    settings.require_for_serving()
     database: Database = container.providers["database"]()
     drain: Drain = container.providers["drain"]()
     routers = ROUTERS + (DIAGNOSTICS if settings.diagnostics.enabled else ())

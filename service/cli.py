@@ -40,6 +40,7 @@ def serve(
     import uvicorn  # noqa: PLC0415 - no other command needs it
 
     settings = Settings()  # a mistake ends it here, before any worker starts
+    settings.require_for_serving()
     _check_free(host, port)
     if settings.documentation_enabled:
         typer.echo(f"Documentation: http://{host}:{port}/docs")
@@ -94,8 +95,11 @@ def create_user(
     """Create a user, or the first admin. The password is asked for, or is the line that is piped in."""
 
     async def create() -> User:
-        async with container_scope(Container(), "user create") as container:
-            return await container.user_service().register(new, is_admin=admin)
+        async with container_scope(Container(), "user create") as container, container.connection().transaction():
+            user = await container.user_service().register(new)
+            if admin:
+                await container.user_service().make_admin(user.id)
+            return user
 
     try:
         new = NewUser(email=email, password=SecretStr(_password()))
@@ -124,6 +128,7 @@ def config() -> None:
 def check() -> None:
     """Try configuration, connection, privileges, schema revision and clock. Exit status 1 when one fails."""
     settings = Settings()
+    settings.require_for_serving()
     typer.echo(f"ok      configuration: {settings.environment}")
 
     async def run(postgres: Target) -> bool:

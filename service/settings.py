@@ -43,6 +43,7 @@ KEY_LENGTH = 32
 """Characters of a key for HMAC-SHA-256 at least (RFC 7518, 3.2: as long as the hash)."""
 EXAMPLE_KEY = "an example key, for development and tests alone"
 _EXAMPLES = ("example", "changeme", "change-me", "change_me", "changethis", "secret", "password")
+_MAKE_A_KEY = "make one with `openssl rand -base64 32`"
 _LETTERS = 8
 """Different characters that a key has at least: a random one of 32 has more."""
 
@@ -209,13 +210,17 @@ class Settings(BaseSettings):
     def _check_access(self) -> None:
         if self.auth.mode == "open":
             raise ValueError(f"auth.mode: open is for development: {self.environment} needs token")
-        for name in ("key", "previous_key"):
-            key: SecretStr | None = getattr(self.auth, name)
-            if key is not None and _is_guessable(key.get_secret_value()):
-                raise ValueError(
-                    f"auth.{name}: {self.environment} needs a key of its own, not an example: make one with "
-                    f"`openssl rand -base64 32`, and set {ENV_PREFIX}AUTH__{name.upper()}"
-                )
+        for name, key in (("key", self.auth.key), ("previous_key", self.auth.previous_key)):
+            text = EXAMPLE_KEY if key is None else key.get_secret_value()
+            if text != EXAMPLE_KEY and _is_guessable(text):
+                raise ValueError(f"auth.{name}: looks like an example: {_MAKE_A_KEY}")
+
+    def require_for_serving(self) -> None:
+        """Raises `ConfigurationError` for what only a server has to know, and a migration does not."""
+        if not self.is_local and self.auth.key.get_secret_value() == EXAMPLE_KEY:
+            raise ConfigurationError(
+                f"auth.key: {self.environment} has no default: set {ENV_PREFIX}AUTH__KEY; {_MAKE_A_KEY}"
+            )
 
     @property
     def environment(self) -> str:

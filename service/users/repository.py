@@ -12,8 +12,8 @@ from service.items.schemas import Item
 from service.users.schemas import ChangedUser, User
 
 INSERT_USER = """
-    INSERT INTO users (email, password_hash, is_admin)
-    VALUES ($1, $2, $3)
+    INSERT INTO users (email, password_hash)
+    VALUES ($1, $2)
     RETURNING id, email, is_active
 """
 
@@ -45,6 +45,12 @@ UPDATE_USER = """
     FROM changed
     LEFT JOIN items ON items.owner_id = changed.id
     ORDER BY items.id
+"""
+
+MAKE_ADMIN = """
+    UPDATE users
+    SET is_admin = true
+    WHERE id = $1
 """
 
 DELETE_USER = """
@@ -88,10 +94,10 @@ class UserRepository:
     def __init__(self, connection: ScopedConnection) -> None:
         self._connection = connection
 
-    async def add(self, email: str, password_hash: str, *, is_admin: bool = False) -> User:
+    async def add(self, email: str, password_hash: str) -> User:
         """Store a user. Raises `EmailTaken` when the address is there already, in whatever case."""
         try:
-            row = await self._connection.fetchrow(INSERT_USER, email, password_hash, is_admin)
+            row = await self._connection.fetchrow(INSERT_USER, email, password_hash)
         except UniqueViolationError as error:
             raise ERROR_OF_CONSTRAINT[error.constraint_name or ""] from error
         assert row is not None  # RETURNING
@@ -113,6 +119,10 @@ class UserRepository:
         except UniqueViolationError as error:
             raise ERROR_OF_CONSTRAINT[error.constraint_name or ""] from error
         return _user(rows) if rows else None
+
+    async def make_admin(self, user_id: int) -> None:
+        """Give a user the rights of an admin."""
+        await self._connection.execute(MAKE_ADMIN, user_id)
 
     async def delete(self, user_id: int) -> bool:
         """Delete a user with its items. Whether there was one."""

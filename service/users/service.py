@@ -20,10 +20,14 @@ class UserService:
         self._users = users
         self._passwords = passwords
 
-    async def register(self, new: NewUser, *, is_admin: bool = False) -> User:
+    async def register(self, new: NewUser) -> User:
         """Create a user. Raises `EmailTaken` and `PasswordTooShort`. While it hashes, no connection is held."""
         password_hash = await self._passwords.hash(new.password.get_secret_value())
-        return await self._users.add(new.email, password_hash, is_admin=is_admin)
+        return await self._users.add(new.email, password_hash)
+
+    async def make_admin(self, user_id: int) -> None:
+        """Let a user read and change everything."""
+        await self._users.make_admin(user_id)
 
     async def get(self, user_id: int) -> User:
         """The user with this id. Raises `UserNotFound`."""

@@ -43,7 +43,9 @@ def person(container: Container, guarded: AsyncClient) -> Callable[..., Awaitabl
     async def make(email: str, *, is_admin: bool = False) -> Person:
         new = NewUser(email=email, password=SecretStr(PASSWORD))
         async with container.database().scope("a person"):
-            user = await container.user_service().register(new, is_admin=is_admin)
+            user = await container.user_service().register(new)
+            if is_admin:
+                await container.user_service().make_admin(user.id)
         return Person(user.id, email, await sign_in(guarded, email))
 
     return make

@@ -43,7 +43,7 @@ async def test_without_a_token_the_answer_says_how_to_sign_in(guarded: AsyncClie
 )
 async def test_what_is_no_token_is_a_401(guarded: AsyncClient, header: str) -> None:
     """Whatever stands in the header."""
-    answer = await guarded.get("/users/me", headers={"Authorization": header.encode("latin-1")})
+    answer = await guarded.get("/users/me", headers=[(b"Authorization", header.encode("latin-1"))])
     assert answer.status_code == 401
 
 
