@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r
 
-.PHONY: run test check lock traps wheel-test image-test
+.PHONY: run test check lock traps wheel-test image-test browser-test
 
 run: .venv/run.stamp
 	@$(BIN)/poolkeeper serve
@@ -24,6 +24,9 @@ wheel-test: .venv/development.stamp
 
 image-test: .venv/development.stamp
 	$(BIN)/pytest -m image
+
+browser-test: .venv/development.stamp
+	$(BIN)/pytest -m browser
 
 traps: .venv-traps/stamp
 	.venv-traps/bin/python -m benchmarks.traps docs/traps.md

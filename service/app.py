@@ -10,7 +10,6 @@ from dependency_injector.containers import Container
 from fastapi import APIRouter, FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from starlette.responses import RedirectResponse
 
 from service.access import ADMINS, identify, is_decision
 from service.auth.loopback import LoopbackOnly
@@ -18,6 +17,7 @@ from service.auth.router import router as auth_router
 from service.database import Database
 from service.diagnostics.router import router as diagnostics_router
 from service.diagnostics.timing import ServerTiming
+from service.documentation.router import router as documentation_router
 from service.drain import Drain
 from service.health.router import router as health_router
 from service.injection import refuse_visible_injections
@@ -33,6 +33,7 @@ logger = logging.getLogger("service")
 
 ROUTERS: tuple[APIRouter, ...] = (users_router, bulk_router, items_router, auth_router, health_router)
 DIAGNOSTICS: tuple[APIRouter, ...] = (diagnostics_router,)
+DOCUMENTATION: tuple[APIRouter, ...] = (documentation_router,)
 
 
 def create_app(container: Container) -> FastAPI:
@@ -45,6 +46,7 @@ def create_app(container: Container) -> FastAPI:
     database: Database = container.providers["database"]()
     drain: Drain = container.providers["drain"]()
     routers = ROUTERS + (DIAGNOSTICS if settings.diagnostics.enabled else ())
+    routers += DOCUMENTATION if settings.documentation_enabled else ()
     _wire(container, {call for router in routers for call in _calls(router)} | {identify})
     is_open = settings.auth.mode == "open"
 
@@ -63,6 +65,9 @@ def create_app(container: Container) -> FastAPI:
         summary="Users and items, on scoped connections",
         version="0.1.0",
         lifespan=lifespan,
+        openapi_url="/openapi.json" if settings.documentation_enabled else None,
+        docs_url=None,  # FastAPI's own page is blank without the internet
+        redoc_url=None,
         generate_unique_id_function=_operation_id,
     )
     for router in routers:
@@ -77,7 +82,6 @@ def create_app(container: Container) -> FastAPI:
     if is_open:
         app.add_middleware(LoopbackOnly)
     app.add_middleware(ReadableStart)
-    app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     return app
 
 
@@ -112,7 +116,7 @@ def routes_of(router: APIRouter) -> Iterator[Any]:
     for route in router.routes:
         if (nested := getattr(route, "original_router", None)) is not None:
             yield from routes_of(nested)
-        elif hasattr(route, "dependant"):  # pragma: no branch - mounted applications
+        elif hasattr(route, "dependant"):  # mounted applications have none
             yield route
 
 

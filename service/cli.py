@@ -39,9 +39,11 @@ def serve(
     """Serve over HTTP until Ctrl-C."""
     import uvicorn  # noqa: PLC0415 - no other command needs it
 
-    Settings().require_for_serving()  # a mistake ends it here, before any worker starts
+    settings = Settings()  # a mistake ends it here, before any worker starts
+    settings.require_for_serving()
     _check_free(host, port)
-    typer.echo(f"Documentation: http://{host}:{port}/docs")
+    if settings.documentation_enabled:
+        typer.echo(f"Documentation: http://{host}:{port}/docs")
     uvicorn.run(
         "service.main:app",
         host=host,

@@ -169,6 +169,15 @@ class DiagnosticsSettings(BaseModel):
     """The first wait of `/slowusers/`."""
 
 
+class DocumentationSettings(BaseModel):
+    """The page at `/docs`, and the OpenAPI document that it shows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool | None = None
+    """`None`: in development and test. The page takes passwords, and runs a script that others wrote."""
+
+
 class Settings(BaseSettings):
     """All settings, validated. Raises `ConfigurationError`, which names the key and its source."""
 
@@ -185,6 +194,7 @@ class Settings(BaseSettings):
     limits: LimitOptions = LimitOptions()
     idempotency: IdempotencySettings = IdempotencySettings()
     diagnostics: DiagnosticsSettings = DiagnosticsSettings()
+    documentation: DocumentationSettings = DocumentationSettings()
 
     _environment: str = PrivateAttr(default_factory=environment_name)
     _origins: Origins = PrivateAttr(default_factory=Origins)
@@ -267,6 +277,12 @@ class Settings(BaseSettings):
         """How many imports and exports run at once in this process."""
         configured = self.bulk.max_exports
         return min(2, self.database.max_size - 1) if configured is None else configured
+
+    @property
+    def documentation_enabled(self) -> bool:
+        """Whether the service shows its documentation."""
+        configured = self.documentation.enabled
+        return self.is_local if configured is None else configured
 
     @property
     def embedded_data_dir(self) -> Path | None:

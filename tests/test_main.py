@@ -89,6 +89,16 @@ def test_serve_says_where_the_documentation_is_and_starts_quickly(warm: Path) ->
     assert not _server_runs(warm)
 
 
+def test_serve_names_no_documentation_where_there_is_none(warm: Path) -> None:
+    """Nobody is sent to a page that is not found."""
+    port = free_port()
+    command = ("poolkeeper", "serve", "--port", str(port))
+    with running(*command, cwd=warm, POOLKEEPER_DOCUMENTATION__ENABLED="false") as process:
+        assert answer(f"http://127.0.0.1:{port}/docs", process).status_code == 404
+        end(process)
+    assert "Documentation" not in (warm / "output.txt").read_text()
+
+
 def test_the_module_is_the_command(folder: Path) -> None:
     """`python -m service` does what `poolkeeper` does."""
     assert run("python", "-m", "service", "graph", cwd=folder).stdout.startswith("flowchart LR\n")

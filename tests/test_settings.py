@@ -192,6 +192,7 @@ def test_the_shipped_files_are_valid(monkeypatch: pytest.MonkeyPatch, environmen
     assert settings.environment == environment
     assert settings.migrate_on_start == (environment != "production")
     assert settings.diagnostics.enabled == (environment == "development")
+    assert settings.documentation_enabled == (environment != "production")
     assert settings.auth.mode == ("token" if environment == "production" else "open")
 
 

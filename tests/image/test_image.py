@@ -133,6 +133,16 @@ def test_the_image_carries_only_what_it_runs(container: Container) -> None:
     assert top == ["__pycache__", "config", "containers.py", "service"]
 
 
+def test_the_image_has_all_of_the_documentation_page(container: Container) -> None:
+    """For whoever enables it: production has it off."""
+    listing = (
+        "import os; from service.documentation.router import assets; print(*map(os.listdir, assets.all_directories))"
+    )
+    listed = container.run("python", "-c", listing).stdout
+    for name in ("page.html", "page.js", "swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png"):
+        assert f"'{name}'" in listed
+
+
 def test_without_the_address_of_a_database_it_ends_with_status_78(container: Container) -> None:
     """Production has no default: the log has one line that names the key."""
     ended = container.run(*_at(_free_port(), container.configuration["Cmd"]))

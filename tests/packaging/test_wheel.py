@@ -37,11 +37,12 @@ def test_it_holds_the_container_and_the_service_and_nothing_else(wheel: Path) ->
     names = zipfile.ZipFile(wheel).namelist()
     assert {"containers.py", "service/main.py", "service/py.typed", "service/database/py.typed"} <= set(names)
     assert "service/migrations/versions/0001_users_and_items.py" in names
+    assert {f"service/documentation/static/{name}" for name in ("page.html", "page.js")} <= set(names)
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"containers.py", "service"}
 
 
 def test_it_works_in_an_empty_environment(wheel: Path, folder: Path) -> None:
-    """Installed with what it says that it needs, it starts outside the checkout and answers `/users/`."""
+    """Installed with what it says that it needs, it starts outside the checkout, and answers `/users/` and `/docs`."""
     _python(sys.executable, "-m", "venv", str(folder / "venv"))
     python = folder / "venv/bin/python"
     _python(str(python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet", str(wheel))
@@ -54,6 +55,7 @@ def test_it_works_in_an_empty_environment(wheel: Path, folder: Path) -> None:
         program = str(folder / "venv/bin" / command[0])
         with running(program, *command[1:], "--port", str(port), cwd=folder) as process:
             assert answer(f"http://127.0.0.1:{port}/users/", process).json() == []
+            assert answer(f"http://127.0.0.1:{port}/docs", process).status_code == 200
             end(process)
 
 

@@ -1,0 +1,1 @@
+"""The documentation page: Swagger UI, served by the service itself."""
