@@ -9,6 +9,7 @@ from dependency_injector.containers import Container
 from fastapi import APIRouter, FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse
 
 from service.database import Database
@@ -18,7 +19,7 @@ from service.drain import Drain
 from service.health.router import router as health_router
 from service.injection import refuse_visible_injections
 from service.items.router import router as items_router
-from service.middleware import BodyLimit, CloseWhileDraining, ReadableStart, ScopeMiddleware
+from service.middleware import BodyLimits, Edge, Failures, ReadableStart, ScopeMiddleware
 from service.problems import Problem, install_problems
 from service.settings import Settings
 from service.startup import opened
@@ -56,14 +57,28 @@ def create_app(container: Container) -> FastAPI:
         app.include_router(router)
     install_problems(app)
     _document_problems(app)
-    if settings.diagnostics.enabled:
-        app.add_middleware(ServerTiming, database=database)
-    app.add_middleware(CloseWhileDraining, drain=drain)
-    app.add_middleware(BodyLimit, max_bytes=settings.http.max_body_bytes)
-    app.add_middleware(ScopeMiddleware, database=database)
-    app.add_middleware(ReadableStart)
+    _add_middleware(app, settings, database, drain)
     app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings, database: Database, drain: Drain) -> None:
+    """Each goes around those before it."""
+    if settings.diagnostics.enabled:
+        app.add_middleware(ServerTiming, database=database)
+    app.add_middleware(BodyLimits, max_bytes=settings.http.max_body_bytes, seconds=settings.http.body_seconds)
+    app.add_middleware(ScopeMiddleware, database=database)
+    app.add_middleware(Failures)
+    if settings.http.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.http.allowed_origins,
+            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+            allow_headers=("Authorization", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-ID"),
+            expose_headers=("ETag", "Link", "Location", "Retry-After", "X-Request-ID"),
+        )
+    app.add_middleware(Edge, drain=drain, allowed_hosts=settings.allowed_hosts, hsts_seconds=settings.http.hsts_seconds)
+    app.add_middleware(ReadableStart)
 
 
 def _wire(container: Container, calls: set[Callable[..., Any]]) -> None:

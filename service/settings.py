@@ -6,8 +6,7 @@ Sources, strongest first: environment variables (`POOLKEEPER_DATABASE__DSN`, and
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self, get_args
-from urllib.parse import parse_qsl, urlsplit
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
@@ -34,30 +33,11 @@ from service.configuration import (
     sources,
 )
 from service.database import DatabaseOptions
-from service.database.options import TlsMode
+from service.dsn import check_dsn
+from service.hosts import ANY, LOCAL_HOSTS, HostNames, WebOrigins
 
 _LOCAL = frozenset({"development", "test"})
 """Environments that may start a PostgreSQL of their own, and migrate by themselves."""
-
-_HIGHEST_PORT = 65_535
-_ESCAPE = "a password's / # ? @ and : are written %2F %23 %3F %40 and %3A"
-
-_LIBPQ_ONLY = frozenset(
-    {
-        "channel_binding",
-        "connect_timeout",
-        "fallback_application_name",
-        "gssencmode",
-        "keepalives",
-        "keepalives_count",
-        "keepalives_idle",
-        "keepalives_interval",
-        "load_balance_hosts",
-        "sslcompression",
-        "tcp_user_timeout",
-    }
-)
-"""What libpq understands in a DSN and asyncpg would send to the server as a setting, which refuses the connection."""
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -94,6 +74,14 @@ class HttpSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
+    body_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """How long a request's body may take to arrive."""
+    allowed_hosts: HostNames = ()
+    """The hosts it answers to: names, addresses, `*.example.com`, or `*` for any. None: this machine, in development and test."""
+    allowed_origins: WebOrigins = ()
+    """The web origins whose pages may call it (CORS), such as `https://app.example.com`."""
+    hsts_seconds: Annotated[int, Field(ge=0)] = 0
+    """How long browsers remember to come by HTTPS only; 0 does not say so."""
     drain_seconds: Annotated[float, Field(ge=0)] = 1.0
     """How long answers say `Connection: close` after SIGTERM, before the server stops."""
 
@@ -161,10 +149,13 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"database.dsn: {self.environment} has no default: set DATABASE_URL or {ENV_PREFIX}DATABASE__DSN"
                 )
-            if self.environment == "production" and self.database.migrate_on_start:
+            if not self.http.allowed_hosts:
                 raise ValueError(
-                    "database.migrate_on_start: production never migrates at start: run `poolkeeper migrate`"
+                    f"http.allowed_hosts: {self.environment} has no default: "
+                    f"set {ENV_PREFIX}HTTP__ALLOWED_HOSTS to the names that clients use, such as api.example.com"
                 )
+        if self.environment == "production":
+            _fit_production(self)
         return self
 
     @property
@@ -182,6 +173,11 @@ class Settings(BaseSettings):
         """Whether the schema is brought up to date when the service starts."""
         configured = self.database.migrate_on_start
         return self.is_local if configured is None else configured
+
+    @property
+    def allowed_hosts(self) -> tuple[str, ...]:
+        """The hosts that the service answers to."""
+        return self.http.allowed_hosts or LOCAL_HOSTS
 
     @property
     def embedded_data_dir(self) -> Path | None:
@@ -206,31 +202,14 @@ class Settings(BaseSettings):
         return None if value is None else value.get_secret_value()
 
 
-def check_dsn(dsn: str) -> None:
-    """Raises `ValueError`, without the DSN's secrets, when asyncpg would refuse it or misread it."""
-    try:
-        parts = urlsplit(dsn)
-    except ValueError:  # its text quotes the DSN
-        raise ValueError(f"is not a URL; {_ESCAPE}") from None
-    if parts.scheme not in {"postgresql", "postgres"}:
-        hint = ": leave out the driver's name" if "+" in parts.scheme else ""
-        raise ValueError(f"must start with postgresql://, not {parts.scheme or 'nothing'}://{hint}")
-    if parts.fragment or not all(_is_port(host) for host in parts.netloc.rpartition("@")[2].split(",")):
-        raise ValueError(f"has a host or port that cannot be; {_ESCAPE}")
-    options = dict(parse_qsl(parts.query))
-    if (mode := options.get("sslmode")) is not None and mode not in get_args(TlsMode):
-        raise ValueError(f"asks for an sslmode that is none of {', '.join(get_args(TlsMode))}")
-    names = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
-    if refused := sorted(names & _LIBPQ_ONLY):
-        raise ValueError(
-            f"asyncpg does not know {', '.join(refused)} in a DSN; times are set by database.connect_timeout etc."
-        )
-
-
-def _is_port(host: str) -> bool:
-    """Whether what follows the host's name is a port, or nothing does. An IPv6 address is in brackets."""
-    _, colon, port = host.rpartition("]")[2].rpartition(":")
-    return not colon or not port or (port.isascii() and port.isdecimal() and int(port) <= _HIGHEST_PORT)
+def _fit_production(settings: Settings) -> None:
+    """Raises `ValueError` for what is handy elsewhere and wrong in production."""
+    if settings.database.migrate_on_start:
+        raise ValueError("database.migrate_on_start: production never migrates at start: run `poolkeeper migrate`")
+    if ANY in settings.http.allowed_hosts:
+        raise ValueError("http.allowed_hosts: production answers to names that are given, not to *")
+    if ANY in settings.http.allowed_origins:
+        raise ValueError("http.allowed_origins: production lets the pages of origins that are given call it, not of *")
 
 
 def shown(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -244,4 +223,8 @@ def _shown(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
         if isinstance(value, Mapping):
             yield from _shown(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", "not set" if value is None else str(value)
+            yield f"{prefix}{name}", "not set" if value is None else _text(value)
+
+
+def _text(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
