@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from service.database import CommitOutcomeUnknown, DatabaseUnavailable, PoolNotOpen, PoolTimeout
@@ -70,6 +71,7 @@ DETAIL_OF: Mapping[type[Exception], str] = {
 """What the caller is told where the error's own text is for the log."""
 
 
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _MOST_FIELDS = 50
 _LONGEST = 300
 _EXAMPLE_ID = "9f86d081884c7d659a2feaa0c55ad015"
@@ -165,7 +167,8 @@ def install_problems(app: FastAPI) -> None:
 def problem_of(scope: Scope, error: Exception) -> ProblemResponse:
     """The answer to an error. One that nobody expected is a 500, and goes into the log under the request's id."""
     if isinstance(error, HTTPException):
-        return _answer(scope, error.status_code, error.detail, headers=error.headers)
+        headers = {"Allow": _allowed(scope)} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else error.headers
+        return _answer(scope, error.status_code, error.detail, headers=headers)
     if isinstance(error, RequestValidationError):
         return _invalid(scope, error)
     status = next((code for kind, code in STATUS_OF.items() if isinstance(error, kind)), None)
@@ -174,6 +177,15 @@ def problem_of(scope: Scope, error: Exception) -> ProblemResponse:
         return _answer(scope, 500, _EXAMPLES[500])
     detail = next((text for kind, text in DETAIL_OF.items() if isinstance(error, kind)), str(error))
     return _answer(scope, status, detail, headers=_headers(error))
+
+
+def _allowed(scope: Scope) -> str:
+    """The methods of a path. The router's own `Allow` has those of the first route alone."""
+    asked = {"type": "http", "path": scope["path"], "root_path": scope.get("root_path", ""), "headers": []}
+    routes: list[BaseRoute] = scope["app"].routes
+    return ", ".join(
+        method for method in _METHODS if any(r.matches({**asked, "method": method})[0] == Match.FULL for r in routes)
+    )
 
 
 def _invalid(scope: Scope, error: RequestValidationError) -> ProblemResponse:
