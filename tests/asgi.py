@@ -9,6 +9,8 @@ from starlette.types import ASGIApp, Message
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
 HOST = (b"host", b"test")
+END: Message = {"type": "http.request", "body": b"", "more_body": False}
+"""The end of a body, which is all that a request without one has."""
 
 
 class Answer:
@@ -51,13 +53,8 @@ async def call(
 ) -> Answer:  # fmt: skip
     """One request, with a body where `receive` gives one."""
     answer = Answer()
-    await app(scope_of(method, path, headers, query), receive or nothing, answer.send)
+    await app(scope_of(method, path, headers, query), receive or parts(then=END), answer.send)
     return answer
-
-
-async def nothing() -> Message:
-    """A request without a body, of a client that stays."""
-    return {"type": "http.request", "body": b"", "more_body": False}
 
 
 def parts(*bodies: bytes, then: Message | None = None) -> Callable[[], Awaitable[Message]]:
