@@ -79,7 +79,7 @@ class Edge:
     def _complete(self, given: Iterable[RawHeader], own: RawHeader) -> list[RawHeader]:
         """The headers of an answer: a new list, for a response that is sent twice keeps its own."""
         headers = list(given)
-        names = {name for name, _ in headers}
+        names = [name for name, _ in headers]
         if self._names.isdisjoint(names):
             headers += self._headers
         else:
