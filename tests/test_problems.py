@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from containers import Container
 from service.app import create_app
+from service.drain import Drain
 from service.errors import Forbidden, ServiceError, TooManyRequests, Unauthorized, Unprocessable
+from service.middleware import Edge, Failures
 from service.problems import DETAIL_OF, STATUS_OF
 from tests.asgi import HOST, call, parts
 
@@ -101,20 +103,13 @@ async def test_an_answer_that_has_begun_is_cut_off(app: FastAPI, caplog: pytest.
     assert "GET /half [order-7] failed after its answer had begun" in caplog.text
 
 
-async def test_middleware_raises_errors_as_anything_else_does(app: FastAPI) -> None:
+async def test_middleware_raises_errors_as_anything_else_does() -> None:
     """A kind of error has its answer wherever it is raised."""
 
-    class Refusing:
-        def __init__(self, app: ASGIApp) -> None:
-            self.app = app
+    async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
+        raise TooManyRequests(3)
 
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            raise TooManyRequests(3)
-
-    app = create_app(Container())
-    position = next(n for n, each in enumerate(app.user_middleware) if "ScopeMiddleware" in str(each))
-    app.user_middleware.insert(position, type(app.user_middleware[0])(Refusing))
-    answer = await call(app, "GET", "/health/live")
+    answer = await call(Edge(Failures(refusing), Drain(0), ["*"], 0), "GET", "/")
     assert (answer.status, answer.headers["retry-after"]) == (429, "3")
 
 
