@@ -59,7 +59,7 @@ async def call(
 
 def parts(*bodies: bytes, then: Message | None = None) -> Callable[[], Awaitable[Message]]:
     """The parts of a body that does not end: after them comes `then`, or nothing for ever."""
-    messages = [{"type": "http.request", "body": body, "more_body": True} for body in bodies]
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": True} for body in bodies]
     messages += [then] if then else []
     rest = iter(messages)
 
