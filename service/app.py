@@ -10,6 +10,7 @@ from dependency_injector.containers import Container
 from fastapi import APIRouter, FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from starlette.middleware.cors import CORSMiddleware
 
 from service.access import ADMINS, identify, is_decision
 from service.auth.loopback import LoopbackOnly
@@ -23,7 +24,7 @@ from service.health.router import router as health_router
 from service.injection import refuse_visible_injections
 from service.items.bulk_router import router as bulk_router
 from service.items.router import router as items_router
-from service.middleware import BodyLimit, CloseWhileDraining, ReadableStart, ScopeMiddleware
+from service.middleware import BodyLimits, Edge, Failures, ReadableStart, ScopeMiddleware
 from service.problems import Problem, install_problems
 from service.settings import Settings
 from service.startup import opened
@@ -74,15 +75,29 @@ def create_app(container: Container) -> FastAPI:
         app.include_router(router, dependencies=None if _says_who_may_call(router) else [ADMINS])
     install_problems(app)
     _document(app, token_is_optional=is_open)
+    _add_middleware(app, settings, database, drain)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings, database: Database, drain: Drain) -> None:
+    """Each goes around those before it."""
     if settings.diagnostics.enabled:
         app.add_middleware(ServerTiming, database=database)
-    app.add_middleware(CloseWhileDraining, drain=drain)
-    app.add_middleware(BodyLimit, max_bytes=settings.http.max_body_bytes)
+    app.add_middleware(BodyLimits, max_bytes=settings.http.max_body_bytes, seconds=settings.http.body_seconds)
     app.add_middleware(ScopeMiddleware, database=database)
-    if is_open:
+    if settings.auth.mode == "open":
         app.add_middleware(LoopbackOnly)
+    app.add_middleware(Failures)
+    if settings.http.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.http.allowed_origins,
+            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+            allow_headers=("Authorization", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-ID"),
+            expose_headers=("ETag", "Link", "Location", "Retry-After", "X-Request-ID"),
+        )
+    app.add_middleware(Edge, drain=drain, allowed_hosts=settings.allowed_hosts, hsts_seconds=settings.http.hsts_seconds)
     app.add_middleware(ReadableStart)
-    return app
 
 
 def _wire(container: Container, calls: set[Callable[..., Any]]) -> None:

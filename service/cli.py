@@ -51,6 +51,7 @@ def serve(
         workers=workers,
         reload=reload,
         timeout_graceful_shutdown=20,
+        server_header=False,
         reset_contextvars=True,  # requests pipelined on one connection do not inherit each other's (uvicorn #2167)
     )
 

@@ -111,6 +111,16 @@ class _Environment(_Recorded):
         return f"environment variable {_variable(key)}"
 
 
+class _Variables(EnvSettingsSource):
+    """pydantic-settings reads lists and groups as JSON. What is none goes on as text, to be refused with its key."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
+
+
 class _DatabaseUrl(_Recorded):
     def __call__(self) -> dict[str, Any]:
         url = os.environ.get("DATABASE_URL")
@@ -159,7 +169,7 @@ def sources(
     secrets_dir = os.environ.get(f"{ENV_PREFIX}SECRETS_DIR")
     return (
         _Arguments(arguments),
-        _Environment(EnvSettingsSource(settings_cls)),
+        _Environment(_Variables(settings_cls)),
         _DatabaseUrl(arguments),
         *([_secrets(settings_cls, Path(secrets_dir))] if secrets_dir else []),
         *(_Toml(settings_cls, file) for file in config_files()),
@@ -212,7 +222,8 @@ def explain(error: ValidationError, origins: Origins) -> str:
         key = ".".join(str(part) for part in mistake["loc"])
         unknown = mistake["type"] in {"extra_forbidden", "unexpected_keyword_argument"}
         what = "there is no such setting" if unknown else mistake["msg"].removeprefix("Value error, ")
-        lines.append(f"{key} ({origins.of(key)}): {what}" if key else what)
+        given = ".".join(part for part in mistake["loc"] if isinstance(part, str))  # a list comes as a whole
+        lines.append(f"{key} ({origins.of(given)}): {what}" if key else what)
     return "\n".join(lines)
 
 

@@ -1,8 +1,11 @@
 """Errors over HTTP: RFC 9457 problem details, and where each kind of error gets its status."""
 
+import json
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import asyncpg
 from fastapi import FastAPI, Request
@@ -10,6 +13,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from service.database import CommitOutcomeUnknown, DatabaseUnavailable, PoolNotOpen, PoolTimeout
@@ -23,12 +28,16 @@ from service.errors import (
     Unavailable,
     Unprocessable,
 )
+from service.request import id_of, name_of
+
+logger = logging.getLogger("service")
 
 RETRY_AFTER = "1"
 """Seconds after which a client that was told 503 may try again."""
 
 STATUS_OF: Mapping[type[Exception], int] = {
     BadRequest: 400,
+    ClientDisconnect: 400,
     Unauthorized: 401,
     Forbidden: 403,
     NotFound: 404,
@@ -48,6 +57,7 @@ STATUS_OF: Mapping[type[Exception], int] = {
 """The status of an error and of all that derive from it."""
 
 DETAIL_OF: Mapping[type[Exception], str] = {
+    ClientDisconnect: "The body stopped",
     DatabaseUnavailable: "The database cannot be reached at the moment",
     PoolTimeout: "The service is busy: no database connection became free in time",
     PoolNotOpen: "The service is starting or stopping",
@@ -59,6 +69,12 @@ DETAIL_OF: Mapping[type[Exception], str] = {
     asyncpg.InsufficientResourcesError: "The database is short of resources",
 }
 """What the caller is told where the error's own text is for the log."""
+
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_MOST_FIELDS = 100
+_LONGEST = 300
+_EXAMPLE_ID = "9f86d081884c7d659a2feaa0c55ad015"
 
 
 class FieldProblem(BaseModel):
@@ -76,6 +92,7 @@ class Problem(BaseModel):
     status: Annotated[int, Field(examples=[404])]
     detail: Annotated[str, Field(examples=["User not found"])]
     instance: Annotated[str, Field(examples=["/users/1"])]
+    request_id: Annotated[str, Field(description="Also in `X-Request-ID`, and in the log", examples=[_EXAMPLE_ID])]
     errors: list[FieldProblem] | None = None
 
 
@@ -83,6 +100,10 @@ class ProblemResponse(JSONResponse):
     """A problem in its own media type."""
 
     media_type = "application/problem+json"
+
+    def render(self, content: Any) -> bytes:
+        """JSON; where the client sent half of a surrogate pair, with a question mark for it."""
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 _EXAMPLES = {
@@ -106,19 +127,22 @@ _HEADERS = {
     503: _RETRY,
 }
 """The headers that answers of a status have in OpenAPI."""
+_OF_A_BODY = (408, 413, 415)
 
 
 def answers(*statuses: int, validates: bool = True) -> dict[int | str, dict[str, Any]]:
     """The problems that an endpoint can answer with, for OpenAPI; 422, 500 and 503 are always among them.
 
+    413 says that the endpoint has a body, and brings what else can be wrong with one.
     `validates`: whether the endpoint has input that can be wrong.
     """
-    always = {500, 503, *([422] if validates else [])}
+    always = {500, 503, *([422] if validates else []), *(_OF_A_BODY if 413 in statuses else ())}  # noqa: PLR2004
     return {status: _documented(status) for status in sorted(always.union(statuses))}
 
 
 def _documented(status: int) -> dict[str, Any]:
-    problem = _problem(status, _EXAMPLES[status], "/users/1" if status == HTTPStatus.NOT_FOUND else "/users/")
+    instance = "/users/1" if status == HTTPStatus.NOT_FOUND else "/users/"
+    problem = _problem(status, _EXAMPLES[status], instance, _EXAMPLE_ID)
     documented: dict[str, Any] = {
         "description": HTTPStatus(status).phrase,
         "content": {
@@ -131,33 +155,60 @@ def _documented(status: int) -> dict[str, Any]:
 
 
 def install_problems(app: FastAPI) -> None:
-    """Make every error of the application a problem."""
+    """Make every error of the application a problem. An error that is none of these passes on, to `Failures`."""
 
-    async def http_error(request: Request, error: HTTPException) -> ProblemResponse:
-        return _answer(request, error.status_code, error.detail, headers=error.headers)
+    async def answer(request: Request, error: Exception) -> ProblemResponse:
+        return problem_of(request.scope, error)
 
-    async def invalid(request: Request, error: RequestValidationError) -> ProblemResponse:
-        fields = [
-            {"field": _field(mistake["loc"]), "message": mistake["msg"].removeprefix("Value error, ")}
-            for mistake in error.errors()
-        ]
-        detail = "; ".join(f"{field['field']}: {field['message']}" for field in fields)
-        return _answer(request, 422, detail, errors=fields)
+    for kind in (HTTPException, RequestValidationError, ServiceError, *STATUS_OF):
+        app.add_exception_handler(kind, answer)
 
-    async def known(request: Request, error: Exception) -> ProblemResponse:
-        status = next(code for kind, code in STATUS_OF.items() if isinstance(error, kind))
-        detail = next((text for kind, text in DETAIL_OF.items() if isinstance(error, kind)), str(error))
-        return _answer(request, status, detail, headers=_headers(error))
 
-    async def unknown(request: Request, _: Exception) -> ProblemResponse:
-        return _answer(request, 500, _EXAMPLES[500])
+def problem_of(scope: Scope, error: Exception) -> ProblemResponse:
+    """The answer to an error. One that nobody expected is a 500, and goes into the log under the request's id."""
+    if isinstance(error, HTTPException):
+        headers = {"Allow": _allowed(scope)} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else error.headers
+        return _answer(scope, error.status_code, error.detail, headers=headers)
+    if isinstance(error, RequestValidationError):
+        return _invalid(scope, error)
+    status = next((code for kind, code in STATUS_OF.items() if isinstance(error, kind)), None)
+    if status is None:
+        logger.error("%s failed", name_of(scope), exc_info=error)
+        return _answer(scope, 500, _EXAMPLES[500])
+    detail = next((text for kind, text in DETAIL_OF.items() if isinstance(error, kind)), str(error))
+    return _answer(scope, status, detail, headers=_headers(error))
 
-    app.add_exception_handler(HTTPException, http_error)  # type: ignore[arg-type]
-    app.add_exception_handler(RequestValidationError, invalid)  # type: ignore[arg-type]
-    for kind in STATUS_OF:
-        app.add_exception_handler(kind, known)
-    app.add_exception_handler(ServiceError, known)
-    app.add_exception_handler(Exception, unknown)
+
+def _allowed(scope: Scope) -> str:
+    """The methods of a path. The router's own `Allow` has those of the first route alone."""
+    asked = {"type": "http", "path": scope["path"], "root_path": scope.get("root_path", ""), "headers": []}
+    routes: list[BaseRoute] = scope["app"].routes
+    return ", ".join(
+        method for method in _METHODS if any(r.matches({**asked, "method": method})[0] == Match.FULL for r in routes)
+    )
+
+
+def _invalid(scope: Scope, error: RequestValidationError) -> ProblemResponse:
+    mistakes = error.errors()
+    if isinstance(error.body, bytes) and any(mistake["loc"][0] == "body" for mistake in mistakes):  # nobody parsed it
+        return _answer(scope, 415, _EXAMPLES[415], headers={"Accept": "application/json"})
+    fields = [
+        {"field": _short(_field(mistake["loc"])), "message": _short(mistake["msg"].removeprefix("Value error, "))}
+        for mistake in mistakes[:_MOST_FIELDS]
+    ]
+    detail = "; ".join(f"{field['field']}: {field['message']}" for field in fields)
+    if more := len(mistakes) - len(fields):
+        detail += f"; and {more} more"
+    return _answer(scope, 422, detail, errors=fields)
+
+
+def _field(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location)
+
+
+def _short(text: str) -> str:
+    """Names and messages can be as long as what the client sent."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _headers(error: Exception) -> dict[str, str]:
@@ -169,37 +220,32 @@ def _headers(error: Exception) -> dict[str, str]:
     return {}
 
 
-def problem_response(scope: Scope, status: int, detail: str) -> ProblemResponse:
-    """A problem as the answer of a middleware, outside the application's own handlers."""
-    return ProblemResponse(_problem(status, detail, scope["path"]), status)
-
-
-def _field(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location)
-
-
 def _answer(
-    request: Request,
+    scope: Scope,
     status: int,
     detail: str,
     *,
     errors: list[dict[str, str]] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> ProblemResponse:
-    content = _problem(status, detail, request.url.path, errors)
+    instance = quote(scope["path"], safe="/:@!$&'()*+,;=~", errors="replace")
+    content = _problem(status, detail, instance, id_of(scope), errors)
     every = dict(headers or {})
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         every.setdefault("Retry-After", RETRY_AFTER)
     return ProblemResponse(content, status, every)
 
 
-def _problem(status: int, detail: str, instance: str, errors: list[dict[str, str]] | None = None) -> dict[str, Any]:
+def _problem(
+    status: int, detail: str, instance: str, request_id: str, errors: list[dict[str, str]] | None = None
+) -> dict[str, Any]:
     problem: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
         "instance": instance,
+        "request_id": request_id,
     }
     if errors is not None:
         problem["errors"] = errors

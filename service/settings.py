@@ -6,22 +6,12 @@ Sources, strongest first: environment variables (`POOLKEEPER_DATABASE__DSN`, and
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
-from urllib.parse import parse_qsl, urlsplit
+from typing import Any, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydantic.dataclasses import dataclass
+from pydantic import PrivateAttr, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from service.auth.options import MAKE_A_KEY, AuthOptions
 from service.configuration import (
     ENV_PREFIX,
     NESTED,
@@ -33,149 +23,21 @@ from service.configuration import (
     refuse_unknown_variables,
     sources,
 )
-from service.database import DatabaseOptions
-from service.database.options import Seconds, TlsMode
+from service.hosts import ANY, LOCAL_HOSTS
 from service.limits.options import LimitOptions
+from service.sections import (
+    BulkSettings,
+    DatabaseSettings,
+    DiagnosticsSettings,
+    DocumentationSettings,
+    EmbeddedSettings,
+    HttpSettings,
+    IdempotencySettings,
+    PasswordSettings,
+)
 
 _LOCAL = frozenset({"development", "test"})
 """Environments that may start a PostgreSQL of their own, and migrate by themselves."""
-
-KEY_LENGTH = 32
-"""Characters of a key for HMAC-SHA-256 at least (RFC 7518, 3.2: as long as the hash)."""
-EXAMPLE_KEY = "an example key, for development and tests alone"
-_EXAMPLES = ("example", "changeme", "change-me", "change_me", "changethis", "secret", "password")
-_MAKE_A_KEY = "make one with `openssl rand -base64 32`"
-_LETTERS = 8
-"""Different characters that a key has at least: a random one of 32 has more."""
-
-_HIGHEST_PORT = 65_535
-_ESCAPE = "a password's / # ? @ and : are written %2F %23 %3F %40 and %3A"
-
-_LIBPQ_ONLY = frozenset(
-    {
-        "channel_binding",
-        "connect_timeout",
-        "fallback_application_name",
-        "gssencmode",
-        "keepalives",
-        "keepalives_count",
-        "keepalives_idle",
-        "keepalives_interval",
-        "load_balance_hosts",
-        "sslcompression",
-        "tcp_user_timeout",
-    }
-)
-"""What libpq understands in a DSN and asyncpg would send to the server as a setting, which refuses the connection."""
-
-
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class DatabaseSettings(DatabaseOptions):
-    """Where PostgreSQL is, and how the pool behaves."""
-
-    dsn: SecretStr | None = None
-    """`postgresql://user:password@host:port/database`. Without it, development and test start a server of their own."""
-    password: SecretStr | None = None
-    """Takes precedence over the DSN's. In a file of the secrets directory it is read again for each new connection."""
-    migrate_on_start: bool | None = None
-    """`None`: in development and test."""
-
-    @field_validator("dsn")
-    @classmethod
-    def _readable(cls, dsn: SecretStr | None) -> SecretStr | None:
-        if dsn is not None:
-            check_dsn(dsn.get_secret_value())
-        return dsn
-
-
-class EmbeddedSettings(BaseModel):
-    """The PostgreSQL that development starts by itself."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    data_dir: Path = Path(".poolkeeper/postgres")
-    """Where development keeps its data, relative to the working directory. Tests use a temporary folder."""
-
-
-class HttpSettings(BaseModel):
-    """What the service accepts over HTTP."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    max_body_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
-    drain_seconds: Annotated[float, Field(ge=0)] = 1.0
-    """How long answers say `Connection: close` after SIGTERM, before the server stops."""
-
-
-class AuthSettings(BaseModel):
-    """How a caller is known."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    mode: Literal["token", "open"] = "token"
-    """`open`: whoever has no token is an admin, on this machine alone. For development."""
-    key: Annotated[SecretStr, Field(min_length=KEY_LENGTH)] = SecretStr(EXAMPLE_KEY)
-    """Signs tokens. The example is refused outside development and test."""
-    previous_key: Annotated[SecretStr, Field(min_length=KEY_LENGTH)] | None = None
-    """Believed as well: what `key` was before, until the last token that it signed has expired."""
-    issuer: str = "poolkeeper"
-    audience: str = "poolkeeper"
-    token_seconds: Annotated[int, Field(ge=1)] = 3600
-
-
-class BulkSettings(BaseModel):
-    """Imports and exports of many items. Each holds a connection for as long as its client sends or reads."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    max_exports: Annotated[int | None, Field(ge=0)] = None
-    """Imports and exports at once, together, in each process; the next gets a 503. Below `database.max_size`, so that slow
-    clients never have all connections. `None`: 2, and fewer for a pool of one or two."""
-    max_seconds: Seconds = 300.0
-    """The longest that one runs; past it an import is rolled back, and an export's transfer is broken off."""
-    max_bytes: Annotated[int, Field(ge=1024)] = 10 * 1024**3
-    """The largest body of an import, in the place of `http.max_body_bytes`."""
-
-
-class PasswordSettings(BaseModel):
-    """What a password's hash costs (argon2id). The defaults are OWASP's first recommendation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    memory_kib: Annotated[int, Field(ge=8)] = 19 * 1024
-    time_cost: Annotated[int, Field(ge=1)] = 2
-    threads: Annotated[int, Field(ge=1)] = 2
-    """How many passwords are hashed at once."""
-    min_length: Annotated[int, Field(ge=1, le=64)] = 8
-    """Characters of a new password at least. Eight is the least that OWASP's ASVS 5.0 (6.2.1) allows; it advises 15."""
-
-
-class IdempotencySettings(BaseModel):
-    """How answers are kept for requests that carry an `Idempotency-Key`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    ttl_seconds: Annotated[int, Field(ge=1, le=366 * 24 * 60 * 60)] = 24 * 60 * 60
-    """How long the same key gives the same answer."""
-
-
-class DiagnosticsSettings(BaseModel):
-    """Endpoints that show how the service behaves. Not for production."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    enabled: bool = False
-    slow_seconds: Annotated[float, Field(ge=0)] = 10.0
-    """The first wait of `/slowusers/`."""
-
-
-class DocumentationSettings(BaseModel):
-    """The page at `/docs`, and the OpenAPI document that it shows."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    enabled: bool | None = None
-    """`None`: in development and test. The page takes passwords, and runs a script that others wrote."""
 
 
 class Settings(BaseSettings):
@@ -188,7 +50,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
     http: HttpSettings = HttpSettings()
-    auth: AuthSettings = AuthSettings()
+    auth: AuthOptions = AuthOptions()
     bulk: BulkSettings = BulkSettings()
     passwords: PasswordSettings = PasswordSettings()
     limits: LimitOptions = LimitOptions()
@@ -225,29 +87,10 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"database.dsn: {self.environment} has no default: set DATABASE_URL or {ENV_PREFIX}DATABASE__DSN"
                 )
-            if self.environment == "production" and self.database.migrate_on_start:
-                raise ValueError(
-                    "database.migrate_on_start: production never migrates at start: run `poolkeeper migrate`"
-                )
-            if self.environment == "production" and self.diagnostics.enabled:
-                raise ValueError("diagnostics.enabled: production does not show how it behaves")
-            self._check_access()
+            self.auth.check_for_strangers()
+        if self.environment == "production":
+            _fit_production(self)
         return self
-
-    def _check_access(self) -> None:
-        if self.auth.mode == "open":
-            raise ValueError(f"auth.mode: open is for development: {self.environment} needs token")
-        for name, key in (("key", self.auth.key), ("previous_key", self.auth.previous_key)):
-            text = EXAMPLE_KEY if key is None else key.get_secret_value()
-            if text != EXAMPLE_KEY and _is_guessable(text):
-                raise ValueError(f"auth.{name}: looks like an example: {_MAKE_A_KEY}")
-
-    def require_for_serving(self) -> None:
-        """Raises `ConfigurationError` for what only a server has to know, and a migration does not."""
-        if not self.is_local and self.auth.key.get_secret_value() == EXAMPLE_KEY:
-            raise ConfigurationError(
-                f"auth.key: {self.environment} has no default: set {ENV_PREFIX}AUTH__KEY; {_MAKE_A_KEY}"
-            )
 
     @model_validator(mode="after")
     def _leaves_connections_to_others(self) -> Self:
@@ -255,6 +98,21 @@ class Settings(BaseSettings):
         if self.bulk.max_exports is not None and self.bulk.max_exports > most:
             raise ValueError(f"bulk.max_exports: must be below database.max_size, that is at most {most}")
         return self
+
+    def require_for_serving(self) -> None:
+        """Raises `ConfigurationError` for what is missing that a server has to know, and a migration does not."""
+        if self.is_local:
+            return
+        missing = []
+        if not self.auth.has_own_key:
+            missing.append(f"auth.key: {self.environment} has no default: set {ENV_PREFIX}AUTH__KEY; {MAKE_A_KEY}")
+        if not self.http.allowed_hosts:
+            missing.append(
+                f"http.allowed_hosts: {self.environment} has no default: "
+                f"set {ENV_PREFIX}HTTP__ALLOWED_HOSTS to the names that clients use, such as api.example.com"
+            )
+        if missing:
+            raise ConfigurationError("\n".join(missing))
 
     @property
     def environment(self) -> str:
@@ -285,6 +143,11 @@ class Settings(BaseSettings):
         return self.is_local if configured is None else configured
 
     @property
+    def allowed_hosts(self) -> tuple[str, ...]:
+        """The hosts that the service answers to."""
+        return self.http.allowed_hosts or LOCAL_HOSTS
+
+    @property
     def embedded_data_dir(self) -> Path | None:
         """Where the embedded server keeps its data; `None` in tests: in a temporary folder."""
         return None if self.environment == "test" else self.embedded.data_dir
@@ -303,7 +166,7 @@ class Settings(BaseSettings):
 
     def fingerprint_keys(self) -> Sequence[bytes]:
         """The secrets that requests' fingerprints are made with: the first makes new ones, all of them are believed."""
-        return [key.get_secret_value().encode() for key in (self.auth.key, self.auth.previous_key) if key is not None]
+        return [key.get_secret_value().encode() for key in self.auth.keys]
 
     def _secret(self, key: str, value: SecretStr | None) -> str | None:
         if (file := self._origins.file(key)) is not None:
@@ -311,36 +174,16 @@ class Settings(BaseSettings):
         return None if value is None else value.get_secret_value()
 
 
-def _is_guessable(key: str) -> bool:
-    """Whether a key is one of the examples that get copied, or has hardly any letters."""
-    return any(word in key.lower() for word in _EXAMPLES) or len(set(key)) < _LETTERS
-
-
-def check_dsn(dsn: str) -> None:
-    """Raises `ValueError`, without the DSN's secrets, when asyncpg would refuse it or misread it."""
-    try:
-        parts = urlsplit(dsn)
-    except ValueError:  # its text quotes the DSN
-        raise ValueError(f"is not a URL; {_ESCAPE}") from None
-    if parts.scheme not in {"postgresql", "postgres"}:
-        hint = ": leave out the driver's name" if "+" in parts.scheme else ""
-        raise ValueError(f"must start with postgresql://, not {parts.scheme or 'nothing'}://{hint}")
-    if parts.fragment or not all(_is_port(host) for host in parts.netloc.rpartition("@")[2].split(",")):
-        raise ValueError(f"has a host or port that cannot be; {_ESCAPE}")
-    options = dict(parse_qsl(parts.query))
-    if (mode := options.get("sslmode")) is not None and mode not in get_args(TlsMode):
-        raise ValueError(f"asks for an sslmode that is none of {', '.join(get_args(TlsMode))}")
-    names = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
-    if refused := sorted(names & _LIBPQ_ONLY):
-        raise ValueError(
-            f"asyncpg does not know {', '.join(refused)} in a DSN; times are set by database.connect_timeout etc."
-        )
-
-
-def _is_port(host: str) -> bool:
-    """Whether what follows the host's name is a port, or nothing does. An IPv6 address is in brackets."""
-    _, colon, port = host.rpartition("]")[2].rpartition(":")
-    return not colon or not port or (port.isascii() and port.isdecimal() and int(port) <= _HIGHEST_PORT)
+def _fit_production(settings: Settings) -> None:
+    """Raises `ValueError` for what is handy elsewhere and wrong in production."""
+    if settings.database.migrate_on_start:
+        raise ValueError("database.migrate_on_start: production never migrates at start: run `poolkeeper migrate`")
+    if settings.diagnostics.enabled:
+        raise ValueError("diagnostics.enabled: production does not show how it behaves")
+    if ANY in settings.http.allowed_hosts:
+        raise ValueError("http.allowed_hosts: production answers to names that are given, not to *")
+    if ANY in settings.http.allowed_origins:
+        raise ValueError("http.allowed_origins: production lets the pages of origins that are given call it, not of *")
 
 
 def shown(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -354,4 +197,8 @@ def _shown(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
         if isinstance(value, Mapping):
             yield from _shown(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", "not set" if value is None else str(value)
+            yield f"{prefix}{name}", "not set" if value is None else _text(value)
+
+
+def _text(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)

@@ -139,6 +139,7 @@ def test_production_has_no_default_database(config: Path, monkeypatch: pytest.Mo
     with pytest.raises(ConfigurationError, match=r"database\.dsn: production has no default: set DATABASE_URL"):
         Settings()
     monkeypatch.setenv("DATABASE_URL", DSN)
+    monkeypatch.setenv("POOLKEEPER_HTTP__ALLOWED_HOSTS", "api.example.com")
     assert not Settings().migrate_on_start
     monkeypatch.setenv("POOLKEEPER_DATABASE__MIGRATE_ON_START", "true")
     with pytest.raises(ConfigurationError, match="production never migrates at start"):
@@ -188,6 +189,8 @@ def test_the_shipped_files_are_valid(monkeypatch: pytest.MonkeyPatch, environmen
     """Each of the four files, as it is in the repository."""
     monkeypatch.setenv("POOLKEEPER_ENV", environment)
     monkeypatch.setenv("DATABASE_URL", DSN)
+    if environment == "production":
+        monkeypatch.setenv("POOLKEEPER_HTTP__ALLOWED_HOSTS", "api.example.com")
     settings = Settings()
     assert settings.environment == environment
     assert settings.migrate_on_start == (environment != "production")

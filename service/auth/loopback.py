@@ -4,14 +4,15 @@ from ipaddress import ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.problems import problem_response
+from service.errors import Forbidden
 
 _IN_PROCESS = "testclient"
 """What Starlette's test client says it is; no socket has such an address."""
+_POLICY_VIOLATION = 1008
 
 
 class LoopbackOnly:
-    """Answers 403 to every client whose address, after proxy headers, is not this machine's own."""
+    """Refuses every client whose address, after proxy headers, is not this machine's own. Raises `Forbidden`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -19,9 +20,10 @@ class LoopbackOnly:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
         if scope["type"] == "lifespan" or _is_loopback(scope.get("client")):
             await self._app(scope, receive, send)
-            return
-        detail = "auth.mode is open: it answers only clients on the machine that it runs on"
-        await problem_response(scope, 403, detail)(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+        else:
+            raise Forbidden("auth.mode is open: it answers only clients on the machine that it runs on")
 
 
 def _is_loopback(client: tuple[str, int] | None) -> bool:

@@ -1,11 +1,15 @@
 """Whether the service can work."""
 
+import logging
+
 from asyncpg import PostgresError, UndefinedTableError
 
 from service.database import Database, DatabaseError, PoolTimeout, ScopedConnection
 from service.drain import Drain
 from service.errors import Unavailable
 from service.migrations import HEAD
+
+logger = logging.getLogger("service")
 
 SCHEMA_REVISION = "SELECT max(version_num) FROM alembic_version"
 
@@ -37,7 +41,8 @@ class HealthService:
         except DatabaseError as error:
             raise NotReady("no database: it cannot be reached; the log says why") from error
         except PostgresError as error:
-            raise NotReady(f"the schema's revision cannot be read: {error}") from error
+            logger.warning("the schema's revision cannot be read: %s", error)
+            raise NotReady("the schema's revision cannot be read; the log says why") from error
         if revision is None or revision < HEAD:
             raise NotReady(
                 f"the schema is at {revision or 'nothing'} and the code needs {HEAD}: run `poolkeeper migrate`"

@@ -78,15 +78,18 @@ async def test_not_ready_while_the_schema_is_behind(empty_dsn: str, monkeypatch:
     await container.shutdown_resources()  # type: ignore[misc]
 
 
-async def test_not_ready_when_the_revision_cannot_be_read(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A role without the privilege is a reason, not a failure of the service."""
+async def test_not_ready_when_the_revision_cannot_be_read(
+    clone_dsn: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A role without the privilege is a reason, not a failure of the service. The server's words are for the log alone."""
     owner = await asyncpg.connect(clone_dsn)
     await owner.execute("DROP ROLE IF EXISTS stranger; CREATE ROLE stranger LOGIN")
     monkeypatch.setenv("DATABASE_URL", clone_dsn.replace("postgres:@", "stranger@"))
     monkeypatch.setenv("POOLKEEPER_DATABASE__MIGRATE_ON_START", "false")
     container = Container()
     await container.init_resources()  # type: ignore[misc]
-    assert _refused(await _ready(container), "permission denied for table alembic_version")
+    assert _refused(await _ready(container), "the schema's revision cannot be read; the log says why")
+    assert "permission denied for table alembic_version" in caplog.text
     await container.shutdown_resources()  # type: ignore[misc]
     await owner.execute("DROP ROLE stranger")
     await owner.close()

@@ -94,7 +94,8 @@ def service(container: Container, empty_dsn: str, tmp_path: Path) -> Iterator[Se
     folder = parse_qs(urlsplit(empty_dsn).query)["host"][0]
     socket_file = ".s.PGSQL.5432"
     mount = ("--volume", f"{folder}/{socket_file}:{_SOCKETS}/{socket_file}")
-    database = (*mount, "--env", f"DATABASE_URL={empty_dsn.replace(folder, _SOCKETS)}")
+    hosts = ("--env", "POOLKEEPER_HTTP__ALLOWED_HOSTS=127.0.0.1")
+    database = (*mount, *hosts, "--env", f"DATABASE_URL={empty_dsn.replace(folder, _SOCKETS)}")
     port, log = _free_port(), tmp_path / "log"
     command = container.command(*_at(port, container.configuration["Cmd"]), options=database, seconds=180)
     with log.open("wb") as output:

@@ -1,0 +1,52 @@
+"""How a caller is known, as it is configured."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+KEY_LENGTH = 32
+"""Characters of a key for HMAC-SHA-256 at least (RFC 7518, 3.2: as long as the hash)."""
+EXAMPLE_KEY = "an example key, for development and tests alone"
+MAKE_A_KEY = "make one with `openssl rand -base64 32`"
+_EXAMPLES = ("example", "changeme", "change-me", "change_me", "changethis", "secret", "password")
+_LETTERS = 8
+"""Different characters that a key has at least: a random one of 32 has more."""
+
+
+class AuthOptions(BaseModel):
+    """How a caller is known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: Literal["token", "open"] = "token"
+    """`open`: whoever has no token is an admin, on this machine alone. For development."""
+    key: Annotated[SecretStr, Field(min_length=KEY_LENGTH)] = SecretStr(EXAMPLE_KEY)
+    """Signs tokens. The example is refused outside development and test."""
+    previous_key: Annotated[SecretStr, Field(min_length=KEY_LENGTH)] | None = None
+    """Believed as well: what `key` was before, until the last token that it signed has expired."""
+    issuer: str = "poolkeeper"
+    audience: str = "poolkeeper"
+    token_seconds: Annotated[int, Field(ge=1)] = 3600
+
+    @property
+    def keys(self) -> tuple[SecretStr, ...]:
+        """The key that signs, and then the one that did."""
+        return (self.key,) if self.previous_key is None else (self.key, self.previous_key)
+
+    @property
+    def has_own_key(self) -> bool:
+        """Whether tokens are signed with another key than the example."""
+        return self.key.get_secret_value() != EXAMPLE_KEY
+
+    def check_for_strangers(self) -> None:
+        """Raises `ValueError` for what must not be where others than its developer may call. A missing key is no mistake yet."""
+        if self.mode == "open":
+            raise ValueError("auth.mode: open is for development: strangers need token")
+        for name, key in zip(("key", "previous_key"), self.keys, strict=False):
+            if key.get_secret_value() != EXAMPLE_KEY and _is_guessable(key.get_secret_value()):
+                raise ValueError(f"auth.{name}: looks like an example: {MAKE_A_KEY}")
+
+
+def _is_guessable(key: str) -> bool:
+    """Whether a key is one of the examples that get copied, or has hardly any letters."""
+    return any(word in key.lower() for word in _EXAMPLES) or len(set(key)) < _LETTERS
