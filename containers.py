@@ -14,9 +14,9 @@ from service.idempotency.keys import Idempotency
 from service.injection import WiredContainer
 from service.items.repository import ItemRepository
 from service.items.service import ItemService
-from service.limits.attempts import AttemptLimiter
-from service.limits.storage import RateLimitStorage
 from service.passwords import PasswordHasher
+from service.ratelimit.attempts import AttemptLimiter
+from service.ratelimit.storage import RateLimitStorage
 from service.settings import Settings
 from service.startup import open_database
 from service.users.repository import UserRepository

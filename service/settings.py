@@ -35,7 +35,7 @@ from service.configuration import (
 )
 from service.database import DatabaseOptions
 from service.database.options import TlsMode
-from service.limits.options import LimitOptions
+from service.ratelimit.options import LimitOptions
 
 _LOCAL = frozenset({"development", "test"})
 """Environments that may start a PostgreSQL of their own, and migrate by themselves."""

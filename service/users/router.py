@@ -4,8 +4,8 @@ from fastapi import APIRouter, Request
 
 from service.idempotency.header import Idempotent
 from service.injection import Provide, inject
-from service.limits.attempts import AttemptLimiter
 from service.problems import answers
+from service.ratelimit.attempts import AttemptLimiter
 from service.types import Id, Limit, Skip
 from service.users.schemas import NewUser, User
 from service.users.service import UserService
