@@ -17,7 +17,7 @@ check: .venv/development.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
-	$(BIN)/python tests/documents.py
+	$(BIN)/python -m tests.documents
 
 wheel-test: .venv/development.stamp
 	$(BIN)/pytest -m packaging

@@ -21,9 +21,9 @@ from service.items.exports import ItemExports
 from service.items.imports import ItemImports
 from service.items.repository import ItemRepository
 from service.items.service import ItemService
-from service.limits.attempts import AttemptLimiter
-from service.limits.storage import RateLimitStorage
 from service.passwords import PasswordHasher
+from service.ratelimit.attempts import AttemptLimiter
+from service.ratelimit.storage import RateLimitStorage
 from service.settings import Settings
 from service.startup import open_database
 from service.users.repository import UserRepository

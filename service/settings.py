@@ -24,7 +24,7 @@ from service.configuration import (
     sources,
 )
 from service.hosts import ANY, LOCAL_HOSTS
-from service.limits.options import LimitOptions
+from service.ratelimit.options import LimitOptions
 from service.sections import (
     BulkSettings,
     DatabaseSettings,

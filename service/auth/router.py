@@ -8,8 +8,8 @@ from service.access import PUBLIC
 from service.auth.schemas import AccessToken, Credentials
 from service.auth.service import AuthService
 from service.injection import Provide, inject
-from service.limits.attempts import AttemptLimiter
 from service.problems import answers
+from service.ratelimit.attempts import AttemptLimiter
 
 router = APIRouter(tags=["access"])
 

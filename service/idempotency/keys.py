@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -64,8 +64,8 @@ class Attempt:
     """A request that carries a key, and may have been carried out before."""
 
     key: str
-    content: bytes
-    """All that makes it this request and no other: method, target and body."""
+    content: bytes = field(repr=False)
+    """All that makes it this request and no other: method, target and body, with whatever password is in it."""
     caller: int | None = None
     """The id of the user who sent it: keys of different callers are different keys."""
     replayed: Callable[[], None] = lambda: None

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Request, Response
 from service.access import PUBLIC, SignedIn
 from service.idempotency.header import IdempotentForAll
 from service.injection import Provide, inject
-from service.limits.attempts import AttemptLimiter
 from service.paging import page
 from service.problems import answers
+from service.ratelimit.attempts import AttemptLimiter
 from service.types import After, Id, Limit, Skip
 from service.users.repository import UserNotFound
 from service.users.schemas import ChangedPassword, ChangedUser, NewUser, User

@@ -152,6 +152,7 @@ async def test_a_body_cannot_be_guessed_from_what_is_stored(database: Database, 
     assert row["fingerprint"] == fingerprint(attempt, OLD) != fingerprint(attempt, NEW)
     assert row["fingerprint"] != sha256(attempt.content).digest()
     assert "correct horse" not in str(row)
+    assert "correct horse" not in repr(attempt)
 
 
 async def test_an_expired_key_is_free_again(database: Database, maker: Maker) -> None:

@@ -10,7 +10,7 @@ from limits import parse
 from limits.aio.strategies import FixedWindowRateLimiter
 
 from service.database import Database, DatabaseOptions, ScopedConnection
-from service.limits.storage import Hit, RateLimitStorage
+from service.ratelimit.storage import Hit, RateLimitStorage
 
 ADD_EXPIRED = """
     INSERT INTO rate_limits (key, hits, expires_at)

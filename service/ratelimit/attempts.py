@@ -7,8 +7,8 @@ from ipaddress import IPv6Address, ip_address
 from limits import RateLimitItem, parse_many
 
 from service.errors import TooManyRequests
-from service.limits.options import Action
-from service.limits.storage import Hit, RateLimitStorage
+from service.ratelimit.options import Action
+from service.ratelimit.storage import Hit, RateLimitStorage
 
 _HOST_BITS = 64
 """What an IPv6 client can choose by itself: whoever has one address of a /64 has them all."""

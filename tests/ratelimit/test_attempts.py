@@ -13,7 +13,7 @@ from containers import Container
 from service.app import create_app
 from service.configuration import ConfigurationError
 from service.errors import TooManyRequests
-from service.limits.attempts import AttemptLimiter, network
+from service.ratelimit.attempts import AttemptLimiter, network
 from service.settings import Settings
 from tests.processes import answer, free_port, running
 
