@@ -141,7 +141,6 @@ async def test_a_line_of_thousands_of_mistakes_makes_no_large_answer(client: Asy
 
 async def test_an_import_for_nobody_is_a_404(client: AsyncClient) -> None:
     """It is said before any of the body is read."""
-
     read = False
 
     async def body() -> AsyncIterator[bytes]:
