@@ -87,7 +87,7 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"database.dsn: {self.environment} has no default: set DATABASE_URL or {ENV_PREFIX}DATABASE__DSN"
                 )
-            self.auth.check_for_strangers()
+            self.auth.check_for(self.environment)
         if self.environment == "production":
             _fit_production(self)
         return self

@@ -168,6 +168,7 @@ def test_production_refuses_what_would_let_strangers_in(
     monkeypatch.setenv("POOLKEEPER_ENV", "production")
     monkeypatch.setenv("DATABASE_URL", DSN)
     monkeypatch.setenv("POOLKEEPER_AUTH__KEY", KEY)
+    monkeypatch.setenv("POOLKEEPER_HTTP__ALLOWED_HOSTS", "api.example.com")
     Settings().require_for_serving()
     monkeypatch.setenv(f"POOLKEEPER_{variable}", value)
     with pytest.raises(ConfigurationError, match=message) as caught:
