@@ -62,7 +62,7 @@ class Container(containers.DeclarativeContainer):
     token_authentication = providers.Factory(TokenAuthentication, account_repository, tokens)
     open_authentication = providers.Factory(OpenAuthentication, account_repository, tokens)
     authentication = providers.Selector(
-        settings.provided.auth.mode, token=token_authentication, open=open_authentication
+        settings.provided.auth_mode, token=token_authentication, open=open_authentication
     )
 
     rate_limits = providers.Singleton(RateLimitStorage, connection)

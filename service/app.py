@@ -49,7 +49,7 @@ def create_app(container: Container) -> FastAPI:
     routers = ROUTERS + (DIAGNOSTICS if settings.diagnostics.enabled else ())
     routers += DOCUMENTATION if settings.documentation_enabled else ()
     _wire(container, {call for router in routers for call in _calls(router)} | {identify})
-    is_open = settings.auth.mode == "open"
+    is_open = settings.auth_mode == "open"
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -85,7 +85,7 @@ def _add_middleware(app: FastAPI, settings: Settings, database: Database, drain:
         app.add_middleware(ServerTiming, database=database)
     app.add_middleware(BodyLimits, max_bytes=settings.http.max_body_bytes, seconds=settings.http.body_seconds)
     app.add_middleware(ScopeMiddleware, database=database)
-    if settings.auth.mode == "open":
+    if settings.auth_mode == "open":
         app.add_middleware(LoopbackOnly)
     app.add_middleware(Failures)
     if settings.http.allowed_origins:

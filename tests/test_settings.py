@@ -197,7 +197,7 @@ def test_the_shipped_files_are_valid(monkeypatch: pytest.MonkeyPatch, environmen
     assert settings.migrate_on_start == (environment != "production")
     assert settings.diagnostics.enabled == (environment == "development")
     assert settings.documentation_enabled == (environment != "production")
-    assert settings.auth.mode == ("token" if environment == "production" else "open")
+    assert settings.auth_mode == ("token" if environment == "production" else "open")
 
 
 def test_no_config_folder_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

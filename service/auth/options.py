@@ -18,8 +18,8 @@ class AuthOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    mode: Literal["token", "open"] = "token"
-    """`open`: whoever has no token is an admin, on this machine alone. For development."""
+    mode: Literal["token", "open"] | None = None
+    """`open`: whoever has no token is an admin, on this machine alone. `None`: that in development and test, else `token`."""
     key: Annotated[SecretStr, Field(min_length=KEY_LENGTH)] = SecretStr(EXAMPLE_KEY)
     """Signs tokens. The example is refused outside development and test."""
     previous_key: Annotated[SecretStr, Field(min_length=KEY_LENGTH)] | None = None
