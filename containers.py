@@ -6,13 +6,19 @@ provider gives its object at once, in a request, a job, a script or a test.
 
 from dependency_injector import containers, providers
 
+from service.auth.repository import AccountRepository
+from service.auth.service import AuthService, OpenAuthentication, TokenAuthentication
+from service.auth.tokens import Tokens
 from service.database import Database, ScopedConnection
 from service.diagnostics.countdown import Countdown
 from service.drain import Drain
 from service.health.service import HealthService
+from service.idempotency.keys import Idempotency
 from service.injection import WiredContainer
 from service.items.repository import ItemRepository
 from service.items.service import ItemService
+from service.limits.attempts import AttemptLimiter
+from service.limits.storage import RateLimitStorage
 from service.passwords import PasswordHasher
 from service.settings import Settings
 from service.startup import open_database
@@ -37,13 +43,43 @@ class Container(containers.DeclarativeContainer):
         memory_kib=settings.provided.passwords.memory_kib,
         time_cost=settings.provided.passwords.time_cost,
         threads=settings.provided.passwords.threads,
+        min_length=settings.provided.passwords.min_length,
+    )
+    tokens = providers.Singleton(
+        Tokens,
+        key=settings.provided.auth.key,
+        previous_key=settings.provided.auth.previous_key,
+        issuer=settings.provided.auth.issuer,
+        audience=settings.provided.auth.audience,
+        seconds=settings.provided.auth.token_seconds,
+    )
+    account_repository = providers.Factory(AccountRepository, connection)
+    auth_service = providers.Factory(AuthService, account_repository, passwords, tokens)
+    token_authentication = providers.Factory(TokenAuthentication, account_repository, tokens)
+    open_authentication = providers.Factory(OpenAuthentication, account_repository, tokens)
+    authentication = providers.Selector(
+        settings.provided.auth.mode, token=token_authentication, open=open_authentication
+    )
+
+    rate_limits = providers.Singleton(RateLimitStorage, connection)
+    attempts = providers.Singleton(
+        AttemptLimiter,
+        rate_limits,
+        enabled=settings.provided.limits.enabled,
+        limits=settings.provided.limits.of_attempts,
+    )
+    idempotency = providers.Singleton(
+        Idempotency,
+        connection,
+        keys=settings.provided.fingerprint_keys,
+        ttl_seconds=settings.provided.idempotency.ttl_seconds,
     )
 
     user_repository = providers.Factory(UserRepository, connection)
-    user_service = providers.Factory(UserService, user_repository, passwords)
+    user_service = providers.Factory(UserService, user_repository, passwords, idempotency)
 
     item_repository = providers.Factory(ItemRepository, connection)
-    item_service = providers.Factory(ItemService, item_repository)
+    item_service = providers.Factory(ItemService, item_repository, idempotency)
 
     drain = providers.Singleton(Drain, settings.provided.http.drain_seconds)
     health_service = providers.Factory(HealthService, database, connection, drain)

@@ -1,5 +1,6 @@
 """The application: routers, middleware, errors and lifetime around a container."""
 
+import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,9 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.responses import RedirectResponse
 
+from service.access import ADMINS, identify, is_decision
+from service.auth.loopback import LoopbackOnly
+from service.auth.router import router as auth_router
 from service.database import Database
 from service.diagnostics.router import router as diagnostics_router
 from service.diagnostics.timing import ServerTiming
@@ -24,7 +28,9 @@ from service.settings import Settings
 from service.startup import opened
 from service.users.router import router as users_router
 
-ROUTERS: tuple[APIRouter, ...] = (users_router, items_router, health_router)
+logger = logging.getLogger("service")
+
+ROUTERS: tuple[APIRouter, ...] = (users_router, items_router, auth_router, health_router)
 DIAGNOSTICS: tuple[APIRouter, ...] = (diagnostics_router,)
 
 
@@ -34,13 +40,19 @@ def create_app(container: Container) -> FastAPI:
     Raises `ConfigurationError` for settings that are not valid, and `NotWired` for an injected name without a provider.
     """
     settings: Settings = container.providers["settings"]()
+    settings.require_for_serving()
     database: Database = container.providers["database"]()
     drain: Drain = container.providers["drain"]()
     routers = ROUTERS + (DIAGNOSTICS if settings.diagnostics.enabled else ())
-    _wire(container, {call for router in routers for call in _calls(router)})
+    _wire(container, {call for router in routers for call in _calls(router)} | {identify})
+    is_open = settings.auth.mode == "open"
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if is_open:
+            logger.warning(
+                "auth.mode is OPEN: every client on this machine is an admin without signing in. For development only"
+            )
         async with opened(container):
             with drain.on_sigterm():
                 yield
@@ -53,14 +65,16 @@ def create_app(container: Container) -> FastAPI:
         generate_unique_id_function=_operation_id,
     )
     for router in routers:
-        app.include_router(router)
+        app.include_router(router, dependencies=None if _says_who_may_call(router) else [ADMINS])
     install_problems(app)
-    _document_problems(app)
+    _document(app, token_is_optional=is_open)
     if settings.diagnostics.enabled:
         app.add_middleware(ServerTiming, database=database)
     app.add_middleware(CloseWhileDraining, drain=drain)
     app.add_middleware(BodyLimit, max_bytes=settings.http.max_body_bytes)
     app.add_middleware(ScopeMiddleware, database=database)
+    if is_open:
+        app.add_middleware(LoopbackOnly)
     app.add_middleware(ReadableStart)
     app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     return app
@@ -72,29 +86,49 @@ def _wire(container: Container, calls: set[Callable[..., Any]]) -> None:
     container.wire(modules=sorted({call.__module__ for call in calls if call.__module__ in sys.modules}))
 
 
+def _says_who_may_call(router: APIRouter) -> bool:
+    """Whether each route does. Else the whole router is closed to all but admins, and the log says so."""
+    undecided = [
+        route.path for route in routes_of(router) if not any(is_decision(call) for call in calls_of(route.dependant))
+    ]
+    if undecided:
+        logger.warning(
+            "%s: nothing says who may call: take `caller: SignedIn`, or `dependencies=[PUBLIC]`. Until then, admins only",
+            ", ".join(undecided),
+        )
+    return not undecided
+
+
 def _calls(router: APIRouter) -> Iterator[Callable[..., Any]]:
     """All that FastAPI calls for a router's requests: endpoints, websockets and dependencies, of nested routers too."""
     yield from (depends.dependency for depends in router.dependencies if depends.dependency is not None)
+    for route in routes_of(router):
+        yield from calls_of(route.dependant)
+
+
+def routes_of(router: APIRouter) -> Iterator[Any]:
+    """The routes and websockets of a router and of those nested in it."""
     for route in router.routes:
         if (nested := getattr(route, "original_router", None)) is not None:
-            yield from _calls(nested)
-        elif (dependant := getattr(route, "dependant", None)) is not None:  # pragma: no branch - mounted applications
-            yield from _calls_of(dependant)
+            yield from routes_of(nested)
+        elif hasattr(route, "dependant"):  # pragma: no branch - mounted applications
+            yield route
 
 
-def _calls_of(dependant: Dependant) -> Iterator[Callable[..., Any]]:
+def calls_of(dependant: Dependant) -> Iterator[Callable[..., Any]]:
+    """A route's endpoint and all that it depends on."""
     if dependant.call is not None:  # pragma: no branch - FastAPI's type allows what it never makes
         yield dependant.call
     for dependency in dependant.dependencies:
-        yield from _calls_of(dependency)
+        yield from calls_of(dependency)
 
 
 def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def _document_problems(app: FastAPI) -> None:
-    """Put the schema of problems into OpenAPI, in the place of FastAPI's own validation error."""
+def _document(app: FastAPI, *, token_is_optional: bool) -> None:
+    """Put into OpenAPI the schema of problems, in the place of FastAPI's own, and whether one can do without a token."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -105,6 +139,10 @@ def _document_problems(app: FastAPI) -> None:
         problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(problem.pop("$defs"))
         schemas["Problem"] = problem
+        if token_is_optional:
+            for operation in (operation for path in document["paths"].values() for operation in path.values()):
+                if "security" in operation and {} not in operation["security"]:
+                    operation["security"].append({})
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

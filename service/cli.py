@@ -7,21 +7,26 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
 import typer
+from pydantic import SecretStr, ValidationError
 
 from containers import Container
 from service import graph as graphs
 from service.checks import checks
 from service.configuration import EXIT_STATUS, ConfigurationError
 from service.database import DatabaseError, EmbeddedServerError
+from service.errors import ServiceError
 from service.migrations import HEAD, MigrationError
 from service.settings import Settings, shown
-from service.startup import Target, target
+from service.startup import Target, container_scope, target
+from service.users.schemas import NewUser, User
 
 T = TypeVar("T")
 
 app = typer.Typer(name="poolkeeper", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 migrations = typer.Typer(invoke_without_command=True, help="Bring the database schema to a revision.")
 app.add_typer(migrations, name="migrate")
+users = typer.Typer(no_args_is_help=True, help="Users of the service.")
+app.add_typer(users, name="user")
 
 
 @app.command()
@@ -34,7 +39,7 @@ def serve(
     """Serve over HTTP until Ctrl-C."""
     import uvicorn  # noqa: PLC0415 - no other command needs it
 
-    Settings()  # a mistake ends it here, before any worker starts
+    Settings().require_for_serving()  # a mistake ends it here, before any worker starts
     _check_free(host, port)
     typer.echo(f"Documentation: http://{host}:{port}/docs")
     uvicorn.run(
@@ -80,6 +85,35 @@ def status() -> None:
         raise typer.Exit(1)
 
 
+@users.command("create")
+def create_user(
+    email: Annotated[str, typer.Argument(help="The e-mail address.")],
+    admin: Annotated[bool, typer.Option("--admin", help="May read and change everything.")] = False,
+) -> None:
+    """Create a user, or the first admin. The password is asked for, or is the line that is piped in."""
+
+    async def create() -> User:
+        async with container_scope(Container(), "user create") as container, container.connection().transaction():
+            user = await container.user_service().register(new)
+            if admin:
+                await container.user_service().make_admin(user.id)
+            return user
+
+    try:
+        new = NewUser(email=email, password=SecretStr(_password()))
+        user = asyncio.run(create())
+    except ValidationError as error:
+        mistakes = (
+            f"{mistake['loc'][0]}: {mistake['msg'].removeprefix('Value error, ')}" for mistake in error.errors()
+        )
+        typer.echo("; ".join(mistakes), err=True)
+        raise typer.Exit(1) from None
+    except ServiceError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"{user.email} is user {user.id}{', an admin' if admin else ''}")
+
+
 @app.command()
 def config() -> None:
     """Print the configuration in force, and where each value came from. Secrets are masked."""
@@ -92,6 +126,7 @@ def config() -> None:
 def check() -> None:
     """Try configuration, connection, privileges, schema revision and clock. Exit status 1 when one fails."""
     settings = Settings()
+    settings.require_for_serving()
     typer.echo(f"ok      configuration: {settings.environment}")
 
     async def run(postgres: Target) -> bool:
@@ -109,6 +144,13 @@ def check() -> None:
 def graph() -> None:
     """Print the container's graph as a Mermaid flowchart."""
     typer.echo(graphs.mermaid(Container()))
+
+
+def _password() -> str:
+    if sys.stdin.isatty():
+        typed: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+        return typed
+    return sys.stdin.readline().rstrip("\n")
 
 
 def _with_database(work: Callable[[Target], Awaitable[T]]) -> T:

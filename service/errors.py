@@ -14,8 +14,35 @@ class BadRequest(ServiceError):
     """The request contradicts what is stored."""
 
 
+class Unauthorized(ServiceError):
+    """The request does not prove who sends it."""
+
+    message = "Sign in first: the request has no valid access token"
+
+
+class Forbidden(ServiceError):
+    """Who sends the request may not do that."""
+
+    message = "You may not do that"
+
+
 class NotFound(ServiceError):
     """What the request names does not exist."""
+
+
+class Unprocessable(ServiceError):
+    """The request is understood, and cannot be carried out as it is written."""
+
+
+class TooManyRequests(ServiceError):
+    """Who sends the request has to wait."""
+
+    message = "Too many requests: try again later"
+
+    def __init__(self, retry_after: int, message: str | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds, at least."""
 
 
 class Unavailable(ServiceError):

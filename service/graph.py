@@ -29,12 +29,13 @@ def _shape(provider: providers.Provider[Any]) -> str:
         return f'[["{made}<br>{kind}: owns a lifetime"]]'
     if isinstance(provider, providers.Singleton):
         return f'["{made}<br>{kind}"]'
-    return f'("{made}<br>{kind}")'
+    return f'("{made}<br>{kind}")' if made else f'("{kind}")'
 
 
 def _parts(provider: providers.Provider[Any]) -> Iterator[providers.Provider[Any]]:
     """What a provider is made of, seen through `settings.provided.x.y` to `settings`."""
-    for part in [*getattr(provider, "args", ()), *getattr(provider, "kwargs", {}).values()]:
+    choices = [provider.selector, *provider.providers.values()] if isinstance(provider, providers.Selector) else []
+    for part in [*choices, *getattr(provider, "args", ()), *getattr(provider, "kwargs", {}).values()]:
         if isinstance(part, providers.Provider):
             yield _root(part)
 

@@ -10,16 +10,30 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from service.database import CommitOutcomeUnknown, DatabaseUnavailable, PoolNotOpen, PoolTimeout
-from service.errors import BadRequest, NotFound, ServiceError, Unavailable
+from service.errors import (
+    BadRequest,
+    Forbidden,
+    NotFound,
+    ServiceError,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+    Unprocessable,
+)
 
 RETRY_AFTER = "1"
 """Seconds after which a client that was told 503 may try again."""
 
 STATUS_OF: Mapping[type[Exception], int] = {
     BadRequest: 400,
+    Unauthorized: 401,
+    Forbidden: 403,
     NotFound: 404,
+    Unprocessable: 422,
+    TooManyRequests: 429,
     Unavailable: 503,
     DatabaseUnavailable: 503,
     PoolTimeout: 503,
@@ -73,12 +87,25 @@ class ProblemResponse(JSONResponse):
 
 _EXAMPLES = {
     400: "Email already registered",
+    401: Unauthorized.message,
+    403: Forbidden.message,
     404: "User not found",
+    408: "body: did not arrive within 30 seconds",
     413: "body: larger than the 1048576 bytes allowed",
+    415: "body: must be JSON, sent as application/json",
     422: "query.limit: Input should be less than or equal to 500",
+    429: TooManyRequests.message,
     500: "The service failed, and the failure is in its log",
     503: "The service is busy: no database connection became free in time",
 }
+
+_RETRY = {"Retry-After": {"description": "Seconds until the next try", "schema": {"type": "integer"}}}
+_HEADERS = {
+    401: {"WWW-Authenticate": {"description": "How to sign in", "schema": {"type": "string"}, "example": "Bearer"}},
+    429: _RETRY,
+    503: _RETRY,
+}
+"""The headers that answers of a status have in OpenAPI."""
 
 
 def answers(*statuses: int, validates: bool = True) -> dict[int | str, dict[str, Any]]:
@@ -98,10 +125,8 @@ def _documented(status: int) -> dict[str, Any]:
             ProblemResponse.media_type: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": problem}
         },
     }
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        documented["headers"] = {
-            "Retry-After": {"description": "Seconds until the next try", "schema": {"type": "integer"}}
-        }
+    if status in _HEADERS:
+        documented["headers"] = _HEADERS[status]
     return documented
 
 
@@ -122,7 +147,7 @@ def install_problems(app: FastAPI) -> None:
     async def known(request: Request, error: Exception) -> ProblemResponse:
         status = next(code for kind, code in STATUS_OF.items() if isinstance(error, kind))
         detail = next((text for kind, text in DETAIL_OF.items() if isinstance(error, kind)), str(error))
-        return _answer(request, status, detail)
+        return _answer(request, status, detail, headers=_headers(error))
 
     async def unknown(request: Request, _: Exception) -> ProblemResponse:
         return _answer(request, 500, _EXAMPLES[500])
@@ -133,6 +158,20 @@ def install_problems(app: FastAPI) -> None:
         app.add_exception_handler(kind, known)
     app.add_exception_handler(ServiceError, known)
     app.add_exception_handler(Exception, unknown)
+
+
+def _headers(error: Exception) -> dict[str, str]:
+    """What an error says in its answer's headers."""
+    if isinstance(error, Unauthorized):
+        return {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, TooManyRequests):
+        return {"Retry-After": str(error.retry_after)}
+    return {}
+
+
+def problem_response(scope: Scope, status: int, detail: str) -> ProblemResponse:
+    """A problem as the answer of a middleware, outside the application's own handlers."""
+    return ProblemResponse(_problem(status, detail, scope["path"]), status)
 
 
 def _field(location: tuple[int | str, ...]) -> str:

@@ -4,9 +4,9 @@ Sources, strongest first: environment variables (`POOLKEEPER_DATABASE__DSN`, and
 `POOLKEEPER_SECRETS_DIR`, `config/<environment>.toml`, `config/base.toml`, the defaults here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
@@ -35,9 +35,18 @@ from service.configuration import (
 )
 from service.database import DatabaseOptions
 from service.database.options import TlsMode
+from service.limits.options import LimitOptions
 
 _LOCAL = frozenset({"development", "test"})
 """Environments that may start a PostgreSQL of their own, and migrate by themselves."""
+
+KEY_LENGTH = 32
+"""Characters of a key for HMAC-SHA-256 at least (RFC 7518, 3.2: as long as the hash)."""
+EXAMPLE_KEY = "an example key, for development and tests alone"
+_EXAMPLES = ("example", "changeme", "change-me", "change_me", "changethis", "secret", "password")
+_MAKE_A_KEY = "make one with `openssl rand -base64 32`"
+_LETTERS = 8
+"""Different characters that a key has at least: a random one of 32 has more."""
 
 _HIGHEST_PORT = 65_535
 _ESCAPE = "a password's / # ? @ and : are written %2F %23 %3F %40 and %3A"
@@ -98,6 +107,22 @@ class HttpSettings(BaseModel):
     """How long answers say `Connection: close` after SIGTERM, before the server stops."""
 
 
+class AuthSettings(BaseModel):
+    """How a caller is known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: Literal["token", "open"] = "token"
+    """`open`: whoever has no token is an admin, on this machine alone. For development."""
+    key: Annotated[SecretStr, Field(min_length=KEY_LENGTH)] = SecretStr(EXAMPLE_KEY)
+    """Signs tokens. The example is refused outside development and test."""
+    previous_key: Annotated[SecretStr, Field(min_length=KEY_LENGTH)] | None = None
+    """Believed as well: what `key` was before, until the last token that it signed has expired."""
+    issuer: str = "poolkeeper"
+    audience: str = "poolkeeper"
+    token_seconds: Annotated[int, Field(ge=1)] = 3600
+
+
 class PasswordSettings(BaseModel):
     """What a password's hash costs (argon2id). The defaults are OWASP's first recommendation."""
 
@@ -107,6 +132,17 @@ class PasswordSettings(BaseModel):
     time_cost: Annotated[int, Field(ge=1)] = 2
     threads: Annotated[int, Field(ge=1)] = 2
     """How many passwords are hashed at once."""
+    min_length: Annotated[int, Field(ge=1, le=64)] = 8
+    """Characters of a new password at least. Eight is the least that OWASP's ASVS 5.0 (6.2.1) allows; it advises 15."""
+
+
+class IdempotencySettings(BaseModel):
+    """How answers are kept for requests that carry an `Idempotency-Key`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ttl_seconds: Annotated[int, Field(ge=1, le=366 * 24 * 60 * 60)] = 24 * 60 * 60
+    """How long the same key gives the same answer."""
 
 
 class DiagnosticsSettings(BaseModel):
@@ -129,7 +165,10 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
     http: HttpSettings = HttpSettings()
+    auth: AuthSettings = AuthSettings()
     passwords: PasswordSettings = PasswordSettings()
+    limits: LimitOptions = LimitOptions()
+    idempotency: IdempotencySettings = IdempotencySettings()
     diagnostics: DiagnosticsSettings = DiagnosticsSettings()
 
     _environment: str = PrivateAttr(default_factory=environment_name)
@@ -165,7 +204,25 @@ class Settings(BaseSettings):
                 raise ValueError(
                     "database.migrate_on_start: production never migrates at start: run `poolkeeper migrate`"
                 )
+            if self.environment == "production" and self.diagnostics.enabled:
+                raise ValueError("diagnostics.enabled: production does not show how it behaves")
+            self._check_access()
         return self
+
+    def _check_access(self) -> None:
+        if self.auth.mode == "open":
+            raise ValueError(f"auth.mode: open is for development: {self.environment} needs token")
+        for name, key in (("key", self.auth.key), ("previous_key", self.auth.previous_key)):
+            text = EXAMPLE_KEY if key is None else key.get_secret_value()
+            if text != EXAMPLE_KEY and _is_guessable(text):
+                raise ValueError(f"auth.{name}: looks like an example: {_MAKE_A_KEY}")
+
+    def require_for_serving(self) -> None:
+        """Raises `ConfigurationError` for what only a server has to know, and a migration does not."""
+        if not self.is_local and self.auth.key.get_secret_value() == EXAMPLE_KEY:
+            raise ConfigurationError(
+                f"auth.key: {self.environment} has no default: set {ENV_PREFIX}AUTH__KEY; {_MAKE_A_KEY}"
+            )
 
     @property
     def environment(self) -> str:
@@ -200,10 +257,19 @@ class Settings(BaseSettings):
         """The password, read anew where it lies in the secrets directory."""
         return self._secret("database.password", self.database.password)
 
+    def fingerprint_keys(self) -> Sequence[bytes]:
+        """The secrets that requests' fingerprints are made with: the first makes new ones, all of them are believed."""
+        return [key.get_secret_value().encode() for key in (self.auth.key, self.auth.previous_key) if key is not None]
+
     def _secret(self, key: str, value: SecretStr | None) -> str | None:
         if (file := self._origins.file(key)) is not None:
             return read_secret(file)
         return None if value is None else value.get_secret_value()
+
+
+def _is_guessable(key: str) -> bool:
+    """Whether a key is one of the examples that get copied, or has hardly any letters."""
+    return any(word in key.lower() for word in _EXAMPLES) or len(set(key)) < _LETTERS
 
 
 def check_dsn(dsn: str) -> None:

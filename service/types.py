@@ -9,6 +9,7 @@ BIGINT_MAX = 2**63 - 1
 
 Id = Annotated[int, Path(ge=1, le=BIGINT_MAX, examples=[1])]
 """A path's id, within PostgreSQL's bigint."""
+After = Annotated[int, Query(ge=0, le=BIGINT_MAX, description="The id after which to start")]
 Skip = Annotated[int, Query(ge=0, le=BIGINT_MAX, description="How many to leave out at the start")]
 Limit = Annotated[int, Query(ge=1, le=500, description="How many to give at most")]
 

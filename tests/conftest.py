@@ -110,14 +110,14 @@ async def cloned_container(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> A
 @pytest.fixture
 async def client(container: Container) -> AsyncIterator[AsyncClient]:
     """An HTTP client of the application; nothing is committed."""
-    async with _client(container) as client:
+    async with client_of(container) as client:
         yield client
 
 
 @pytest.fixture
 async def cloned_client(cloned_container: Container) -> AsyncIterator[AsyncClient]:
     """An HTTP client of the application on a database of its own."""
-    async with _client(cloned_container) as client:
+    async with client_of(cloned_container) as client:
         yield client
 
 
@@ -136,7 +136,8 @@ def connection(database: Database) -> ScopedConnection:
     return ScopedConnection(database)
 
 
-def _client(container: Container) -> AsyncClient:
+def client_of(container: Container) -> AsyncClient:
+    """An HTTP client of the application that serves a container."""
     return AsyncClient(transport=ASGITransport(create_app(container)), base_url="http://test")
 
 

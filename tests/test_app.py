@@ -155,7 +155,14 @@ async def test_a_websocket_has_a_scope(app: FastAPI, cloned_container: Container
     """Each message may use the database; the connection between messages is free."""
     to_app: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     from_app: asyncio.Queue[Any] = asyncio.Queue()
-    scope = {"type": "websocket", "path": "/ws", "headers": [], "query_string": b"", "subprotocols": []}
+    scope = {
+        "type": "websocket",
+        "path": "/ws",
+        "headers": [],
+        "client": ("127.0.0.1", 1),
+        "query_string": b"",
+        "subprotocols": [],
+    }
     session = asyncio.create_task(app(scope, to_app.get, from_app.put))
     to_app.put_nowait({"type": "websocket.connect"})
     assert (await from_app.get())["type"] == "websocket.accept"

@@ -87,6 +87,30 @@ def test_known_failures_are_one_message_and_a_status(
     assert len(output.splitlines()) == 1
 
 
+def test_user_create_makes_the_first_admin(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the password that is piped in; a second time, or with bad input, it is one message and status 1."""
+    monkeypatch.setenv("DATABASE_URL", clone_dsn)
+
+    def create(email: str, password: str, *options: str) -> tuple[int, str]:
+        result = CliRunner().invoke(cli.app, ["user", "create", email, *options], input=f"{password}\n")
+        return result.exit_code, result.output
+
+    assert create("ada@example.com", "correct horse", "--admin") == (0, "ada@example.com is user 1, an admin\n")
+    assert create("bob@example.com", "correct horse") == (0, "bob@example.com is user 2\n")
+    assert create("Ada@example.com", "correct horse") == (1, "Email already registered\n")
+    status, said = create("ada", "")
+    assert (status, said[:6]) == (1, "email:")
+    assert "password: " in said
+
+    async def admins() -> list[str]:
+        connection = await asyncpg.connect(clone_dsn)
+        rows = await connection.fetch("SELECT email FROM users WHERE is_admin")
+        await connection.close()
+        return [row["email"] for row in rows]
+
+    assert asyncio.run(admins()) == ["ada@example.com"]
+
+
 def test_a_wrong_revision_is_one_message(
     empty_dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

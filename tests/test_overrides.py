@@ -28,7 +28,7 @@ class FakeUsers:
         self.users[email] = User(id=len(self.users) + 1, email=email, is_active=True, items=[])
         return self.users[email]
 
-    async def list(self, skip: int, limit: int) -> list[User]:
+    async def list(self, skip: int, limit: int, *, after: int = 0) -> list[User]:
         return list(self.users.values())[skip : skip + limit]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from containers import Container
+from service.app import create_app
 from service.configuration import ConfigurationError
 from service.settings import Settings, shown
 
@@ -144,6 +145,44 @@ def test_production_has_no_default_database(config: Path, monkeypatch: pytest.Mo
         Settings()
 
 
+KEY = "A9b8C7d6E5f4G3h2I1j0K9l8M7n6O5p4"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("AUTH__MODE", "open", r"auth\.mode: open is for development: production needs token"),
+        ("AUTH__KEY", "short", r"auth\.key \(environment variable POOLKEEPER_AUTH__KEY\): .* at least 32"),
+        ("AUTH__KEY", "this-is-only-an-EXAMPLE-of-such-a-key", r"auth\.key: looks like an example: make one with"),
+        ("AUTH__KEY", "changeme" * 4, r"auth\.key: looks like an example"),
+        ("AUTH__KEY", "a" * 40, r"auth\.key: looks like an example"),
+        ("AUTH__PREVIOUS_KEY", "a" * 40, r"auth\.previous_key: looks like an example"),
+        ("DIAGNOSTICS__ENABLED", "true", r"diagnostics\.enabled: production does not"),
+    ],
+)
+def test_production_refuses_what_would_let_strangers_in(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+) -> None:
+    """One readable message each, without the value."""
+    monkeypatch.setenv("POOLKEEPER_ENV", "production")
+    monkeypatch.setenv("DATABASE_URL", DSN)
+    monkeypatch.setenv("POOLKEEPER_AUTH__KEY", KEY)
+    Settings().require_for_serving()
+    monkeypatch.setenv(f"POOLKEEPER_{variable}", value)
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        Settings()
+    assert "KEY" not in variable or value not in str(caught.value)
+
+
+def test_production_does_not_serve_without_a_key_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A migration needs none; a server does."""
+    monkeypatch.setenv("POOLKEEPER_ENV", "production")
+    monkeypatch.setenv("DATABASE_URL", DSN)
+    assert Settings().environment == "production"
+    with pytest.raises(ConfigurationError, match=r"auth\.key: production has no default: set POOLKEEPER_AUTH__KEY"):
+        create_app(Container())
+
+
 @pytest.mark.parametrize("environment", ["development", "test", "production"])
 def test_the_shipped_files_are_valid(monkeypatch: pytest.MonkeyPatch, environment: str) -> None:
     """Each of the four files, as it is in the repository."""
@@ -153,6 +192,7 @@ def test_the_shipped_files_are_valid(monkeypatch: pytest.MonkeyPatch, environmen
     assert settings.environment == environment
     assert settings.migrate_on_start == (environment != "production")
     assert settings.diagnostics.enabled == (environment == "development")
+    assert settings.auth.mode == ("token" if environment == "production" else "open")
 
 
 def test_no_config_folder_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 from fastapi import APIRouter
 
+from service.access import SignedIn
 from service.diagnostics.countdown import Countdown
 from service.injection import Provide, inject
 from service.problems import answers
@@ -14,14 +15,16 @@ from service.users.service import UserService
 router = APIRouter(tags=["diagnostics"])
 
 
-@router.get("/slowusers/", summary="List users, slowly", responses=answers())
+@router.get("/slowusers/", summary="List users, slowly", responses=answers(401, 403))
 @inject
 async def list_users_slowly(
+    caller: SignedIn,
     skip: Skip = 0,
     limit: Limit = 100,
     countdown: Countdown = Provide["slow_countdown"],
     users: UserService = Provide["user_service"],
 ) -> list[User]:
     """As `/users/`, after a wait: 10 s at first, one second less each time. It holds no connection while it waits."""
+    caller.require_admin()
     await asyncio.sleep(countdown.next())
     return await users.list(skip, limit)

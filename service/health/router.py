@@ -5,6 +5,7 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from service.access import PUBLIC
 from service.health.service import HealthService
 from service.injection import Provide, inject
 from service.problems import answers
@@ -18,13 +19,13 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
-@router.get("/live", summary="Does the process live?")
+@router.get("/live", summary="Does the process live?", dependencies=[PUBLIC])
 async def live() -> Health:
     """Always ok: it does no I/O. Restart the process when this does not answer."""
     return Health()
 
 
-@router.get("/ready", summary="Can it work?", responses=answers(503, validates=False))
+@router.get("/ready", summary="Can it work?", responses=answers(503, validates=False), dependencies=[PUBLIC])
 @inject
 async def ready(health: HealthService = Provide["health_service"]) -> Health:
     """Asks the database. 503, with the reason, while it starts, drains, or has no database or too old a schema."""

@@ -3,7 +3,7 @@
 from asyncpg import ForeignKeyViolationError
 
 from service.database import ScopedConnection
-from service.items.schemas import Item, NewItem
+from service.items.schemas import ChangedItem, Item, NewItem
 from service.users.repository import UserNotFound
 
 INSERT_ITEM = """
@@ -15,8 +15,41 @@ INSERT_ITEM = """
 LIST_ITEMS = """
     SELECT id, title, description, owner_id
     FROM items
+    WHERE id > $1
     ORDER BY id
-    OFFSET $1 LIMIT $2
+    OFFSET $2 LIMIT $3
+"""
+
+LIST_ITEMS_OF_OWNER = """
+    SELECT id, title, description, owner_id
+    FROM items
+    WHERE id > $1 AND owner_id = $4
+    ORDER BY id
+    OFFSET $2 LIMIT $3
+"""
+
+GET_ITEM = """
+    SELECT id, title, description, owner_id
+    FROM items
+    WHERE id = $1 AND ($2::bigint IS NULL OR owner_id = $2)
+"""
+
+UPDATE_ITEM = """
+    UPDATE items
+    SET title = coalesce($3, title),
+        description = CASE WHEN $4 THEN $5 ELSE description END
+    WHERE id = $1 AND ($2::bigint IS NULL OR owner_id = $2)
+    RETURNING id, title, description, owner_id
+"""
+
+DELETE_ITEM = """
+    DELETE FROM items
+    WHERE id = $1 AND ($2::bigint IS NULL OR owner_id = $2)
+    RETURNING id
+"""
+
+OWNER_EXISTS = """
+    SELECT EXISTS (SELECT FROM users WHERE id = $1)
 """
 
 ERROR_OF_CONSTRAINT = {"items_owner_id_fkey": UserNotFound}
@@ -37,6 +70,35 @@ class ItemRepository:
         assert row is not None  # RETURNING
         return Item(**row)
 
-    async def list(self, skip: int, limit: int) -> list[Item]:
-        """At most `limit` items in the order of their ids, without the first `skip`."""
-        return [Item(**row) for row in await self._connection.fetch(LIST_ITEMS, skip, limit)]
+    async def list(self, skip: int, limit: int, *, after: int = 0, owner_id: int | None = None) -> list[Item]:
+        """At most `limit` items in the order of their ids, from beyond `after`, without the first `skip`.
+
+        `owner_id`: whose, or `None` for all.
+        """
+        if owner_id is None:
+            rows = await self._connection.fetch(LIST_ITEMS, after, skip, limit)
+        else:
+            rows = await self._connection.fetch(LIST_ITEMS_OF_OWNER, after, skip, limit, owner_id)
+        return [Item(**row) for row in rows]
+
+    async def get(self, item_id: int, owner_id: int | None) -> Item | None:
+        """The item with this id, if it is the owner's, or if `owner_id` is `None`."""
+        row = await self._connection.fetchrow(GET_ITEM, item_id, owner_id)
+        return None if row is None else Item(**row)
+
+    async def update(self, item_id: int, owner_id: int | None, change: ChangedItem) -> Item | None:
+        """The item as changed, or `None` where `get` would give that."""
+        set_description = "description" in change.model_fields_set
+        row = await self._connection.fetchrow(
+            UPDATE_ITEM, item_id, owner_id, change.title, set_description, change.description
+        )
+        return None if row is None else Item(**row)
+
+    async def delete(self, item_id: int, owner_id: int | None) -> bool:
+        """Delete the item that `get` would give. Whether there was one."""
+        return await self._connection.fetchval(DELETE_ITEM, item_id, owner_id) is not None
+
+    async def owner_exists(self, owner_id: int) -> bool:
+        """Whether there is a user with this id."""
+        exists: bool = await self._connection.fetchval(OWNER_EXISTS, owner_id)
+        return exists

@@ -1,25 +1,87 @@
 """Items over HTTP."""
 
-from fastapi import APIRouter
+from collections.abc import Sequence
 
+from fastapi import APIRouter, Request, Response
+
+from service.access import SignedIn
+from service.idempotency.header import Idempotent
 from service.injection import Provide, inject
-from service.items.schemas import Item, NewItem
+from service.items.schemas import ChangedItem, Item, NewItem
 from service.items.service import ItemService
+from service.paging import page
 from service.problems import answers
-from service.types import Id, Limit, Skip
+from service.types import After, Id, Limit, Skip
 
 router = APIRouter(tags=["items"])
 
 
-@router.post("/users/{user_id}/items/", status_code=201, summary="Give a user an item", responses=answers(404, 413))
+@router.post(
+    "/users/{user_id}/items/",
+    status_code=201,
+    summary="Give a user an item",
+    responses=answers(401, 403, 404, 413),
+)
 @inject
-async def create_item(user_id: Id, new: NewItem, items: ItemService = Provide["item_service"]) -> Item:
+async def create_item(
+    caller: SignedIn, user_id: Id, new: NewItem, attempt: Idempotent, items: ItemService = Provide["item_service"]
+) -> Item:
     """Create an item that belongs to the user."""
-    return await items.create(user_id, new)
+    caller.require(user_id)
+    return await items.create(user_id, new, attempt)
 
 
-@router.get("/items/", summary="List items", responses=answers())
+@router.get("/users/{user_id}/items/", summary="List a user's items", responses=answers(401, 403, 404))
 @inject
-async def list_items(skip: Skip = 0, limit: Limit = 100, items: ItemService = Provide["item_service"]) -> list[Item]:
-    """Items of all users, in the order in which they were created."""
-    return await items.list(skip, limit)
+async def list_items_of_user(
+    caller: SignedIn,
+    user_id: Id,
+    request: Request,
+    response: Response,
+    after: After = 0,
+    skip: Skip = 0,
+    limit: Limit = 100,
+    items: ItemService = Provide["item_service"],
+) -> Sequence[Item]:
+    """Items of one user, in the order in which they were created."""
+    caller.require(user_id)
+    return page(await items.list_of(user_id, skip, limit + 1, after=after), limit, request, response)
+
+
+@router.get("/items/", summary="List items", responses=answers(401))
+@inject
+async def list_items(
+    caller: SignedIn,
+    request: Request,
+    response: Response,
+    after: After = 0,
+    skip: Skip = 0,
+    limit: Limit = 100,
+    items: ItemService = Provide["item_service"],
+) -> Sequence[Item]:
+    """Items in the order in which they were created: an admin sees all, anybody else its own."""
+    rows = await items.list(skip, limit + 1, after=after, owner_id=caller.owner_id)
+    return page(rows, limit, request, response)
+
+
+@router.get("/items/{item_id}", summary="Read an item", responses=answers(401, 404))
+@inject
+async def read_item(caller: SignedIn, item_id: Id, items: ItemService = Provide["item_service"]) -> Item:
+    """One item. Another user's is not found."""
+    return await items.get(item_id, owner_id=caller.owner_id)
+
+
+@router.patch("/items/{item_id}", summary="Change an item", responses=answers(401, 404, 413))
+@inject
+async def change_item(
+    caller: SignedIn, item_id: Id, change: ChangedItem, items: ItemService = Provide["item_service"]
+) -> Item:
+    """Change what is given, and leave the rest. Another user's item is not found."""
+    return await items.change(item_id, change, owner_id=caller.owner_id)
+
+
+@router.delete("/items/{item_id}", status_code=204, summary="Delete an item", responses=answers(401, 404))
+@inject
+async def delete_item(caller: SignedIn, item_id: Id, items: ItemService = Provide["item_service"]) -> None:
+    """Delete an item. Another user's is not found."""
+    await items.delete(item_id, owner_id=caller.owner_id)

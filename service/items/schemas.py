@@ -19,6 +19,15 @@ class NewItem(BaseModel):
     description: Description | None = None
 
 
+class ChangedItem(BaseModel):
+    """What is to be different about an item; what is left out stays as it is, and a null description is none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: Title | None = None
+    description: Description | None = None
+
+
 class Item(BaseModel):
     """An item, with the user who owns it."""
 

@@ -1,19 +1,59 @@
 """What can be done with items."""
 
+from collections.abc import Sequence
+
+from service.errors import NotFound
+from service.idempotency.keys import Attempt, Idempotency
 from service.items.repository import ItemRepository
-from service.items.schemas import Item, NewItem
+from service.items.schemas import ChangedItem, Item, NewItem
+from service.users.repository import UserNotFound
+
+
+class ItemNotFound(NotFound):
+    """There is no item with this id, or it is somebody else's: which of both is not said."""
+
+    message = "Item not found"
 
 
 class ItemService:
-    """Creates and lists items."""
+    """Creates, finds and changes items. Where `owner_id` is given, those of other users are not there."""
 
-    def __init__(self, items: ItemRepository) -> None:
+    def __init__(self, items: ItemRepository, idempotency: Idempotency) -> None:
         self._items = items
+        self._idempotency = idempotency
 
-    async def create(self, owner_id: int, new: NewItem) -> Item:
-        """Give a user an item. Raises `UserNotFound`."""
-        return await self._items.add(owner_id, new)
+    async def create(self, owner_id: int, new: NewItem, attempt: Attempt | None = None) -> Item:
+        """Give a user an item, once for an attempt. Raises `UserNotFound`, and what `Idempotency.once` raises."""
+        return await self._idempotency.once(
+            attempt, Item, lambda: self._items.add(owner_id, new), about=lambda item: item.owner_id
+        )
 
-    async def list(self, skip: int, limit: int) -> list[Item]:
-        """At most `limit` items in the order of their ids, without the first `skip`."""
-        return await self._items.list(skip, limit)
+    async def list(self, skip: int, limit: int, *, after: int = 0, owner_id: int | None = None) -> list[Item]:
+        """At most `limit` items in the order of their ids, from beyond `after`, without the first `skip`."""
+        return await self._items.list(skip, limit, after=after, owner_id=owner_id)
+
+    async def list_of(self, owner_id: int, skip: int, limit: int, *, after: int = 0) -> Sequence[Item]:
+        """The same of one user. Raises `UserNotFound`."""
+        items = await self._items.list(skip, limit, after=after, owner_id=owner_id)
+        if not items and not await self._items.owner_exists(owner_id):
+            raise UserNotFound
+        return items
+
+    async def get(self, item_id: int, *, owner_id: int | None = None) -> Item:
+        """The item with this id. Raises `ItemNotFound`."""
+        return _found(await self._items.get(item_id, owner_id))
+
+    async def change(self, item_id: int, change: ChangedItem, *, owner_id: int | None = None) -> Item:
+        """Change an item. Raises `ItemNotFound`."""
+        return _found(await self._items.update(item_id, owner_id, change))
+
+    async def delete(self, item_id: int, *, owner_id: int | None = None) -> None:
+        """Delete an item. Raises `ItemNotFound`."""
+        if not await self._items.delete(item_id, owner_id):
+            raise ItemNotFound
+
+
+def _found(item: Item | None) -> Item:
+    if item is None:
+        raise ItemNotFound
+    return item

@@ -9,7 +9,7 @@ from asyncpg import Record, UniqueViolationError
 from service.database import ScopedConnection
 from service.errors import BadRequest, NotFound
 from service.items.schemas import Item
-from service.users.schemas import User
+from service.users.schemas import ChangedUser, User
 
 INSERT_USER = """
     INSERT INTO users (email, password_hash)
@@ -27,9 +27,49 @@ GET_USER_WITH_ITEMS = """
 
 LIST_USERS_WITH_ITEMS = """
     SELECT page.id, email, is_active, items.id AS item_id, title, description
-    FROM (SELECT id, email, is_active FROM users ORDER BY id OFFSET $1 LIMIT $2) AS page
+    FROM (SELECT id, email, is_active FROM users WHERE id > $1 ORDER BY id OFFSET $2 LIMIT $3) AS page
     LEFT JOIN items ON items.owner_id = page.id
     ORDER BY page.id, items.id
+"""
+
+UPDATE_USER = """
+    WITH changed AS (
+        UPDATE users
+        SET email = coalesce($2, email),
+            is_active = coalesce($3, is_active),
+            token_version = token_version + CASE WHEN NOT $3 THEN 1 ELSE 0 END
+        WHERE id = $1
+        RETURNING id, email, is_active
+    )
+    SELECT changed.id, email, is_active, items.id AS item_id, title, description
+    FROM changed
+    LEFT JOIN items ON items.owner_id = changed.id
+    ORDER BY items.id
+"""
+
+MAKE_ADMIN = """
+    UPDATE users
+    SET is_admin = true
+    WHERE id = $1
+"""
+
+DELETE_USER = """
+    DELETE FROM users
+    WHERE id = $1
+    RETURNING id
+"""
+
+GET_HASH = """
+    SELECT password_hash
+    FROM users
+    WHERE id = $1
+"""
+
+UPDATE_HASH = """
+    UPDATE users
+    SET password_hash = $3, token_version = token_version + 1
+    WHERE id = $1 AND password_hash = $2
+    RETURNING id
 """
 
 
@@ -68,9 +108,34 @@ class UserRepository:
         users = _with_items(await self._connection.fetch(GET_USER_WITH_ITEMS, user_id))
         return users[0] if users else None
 
-    async def list(self, skip: int, limit: int) -> list[User]:
-        """At most `limit` users in the order of their ids, without the first `skip`."""
-        return _with_items(await self._connection.fetch(LIST_USERS_WITH_ITEMS, skip, limit))
+    async def list(self, skip: int, limit: int, *, after: int = 0) -> list[User]:
+        """At most `limit` users in the order of their ids, from beyond `after`, without the first `skip`."""
+        return _with_items(await self._connection.fetch(LIST_USERS_WITH_ITEMS, after, skip, limit))
+
+    async def update(self, user_id: int, change: ChangedUser) -> User | None:
+        """The user as changed, or `None`. Making it inactive ends its tokens. Raises `EmailTaken`."""
+        try:
+            rows = await self._connection.fetch(UPDATE_USER, user_id, change.email, change.is_active)
+        except UniqueViolationError as error:
+            raise ERROR_OF_CONSTRAINT[error.constraint_name or ""] from error
+        return _user(rows) if rows else None
+
+    async def make_admin(self, user_id: int) -> None:
+        """Give a user the rights of an admin."""
+        await self._connection.execute(MAKE_ADMIN, user_id)
+
+    async def delete(self, user_id: int) -> bool:
+        """Delete a user with its items. Whether there was one."""
+        return await self._connection.fetchval(DELETE_USER, user_id) is not None
+
+    async def password_hash(self, user_id: int) -> str | None:
+        """The hash of a user's password, or `None` without such a user."""
+        stored: str | None = await self._connection.fetchval(GET_HASH, user_id)
+        return stored
+
+    async def change_password(self, user_id: int, before: str, after: str) -> bool:
+        """Store another hash, and end the user's tokens. Not, and `False`, when the hash is no longer `before`."""
+        return await self._connection.fetchval(UPDATE_HASH, user_id, before, after) is not None
 
 
 def _with_items(rows: Iterable[Record]) -> list[User]:

@@ -1,32 +1,106 @@
 """Users over HTTP."""
 
-from fastapi import APIRouter
+from collections.abc import Sequence
 
+from fastapi import APIRouter, Request, Response
+
+from service.access import PUBLIC, SignedIn
+from service.idempotency.header import IdempotentForAll
 from service.injection import Provide, inject
+from service.limits.attempts import AttemptLimiter
+from service.paging import page
 from service.problems import answers
-from service.types import Id, Limit, Skip
-from service.users.schemas import NewUser, User
+from service.types import After, Id, Limit, Skip
+from service.users.repository import UserNotFound
+from service.users.schemas import ChangedPassword, ChangedUser, NewUser, User
 from service.users.service import UserService
 
 router = APIRouter(prefix="/users", tags=["users"])
 
 
-@router.post("/", status_code=201, summary="Register", responses=answers(400, 413))
+@router.post("/", status_code=201, summary="Register", responses=answers(400, 413, 429), dependencies=[PUBLIC])
 @inject
-async def create_user(new: NewUser, users: UserService = Provide["user_service"]) -> User:
+async def create_user(
+    new: NewUser,
+    request: Request,
+    attempt: IdempotentForAll,
+    limiter: AttemptLimiter = Provide["attempts"],
+    users: UserService = Provide["user_service"],
+) -> User:
     """Create a user. An e-mail address can be registered once, in whatever case it is written."""
-    return await users.register(new)
+    await limiter.check("register", address=new.email, client=request.client and request.client.host)
+    return await users.register(new, attempt)
 
 
-@router.get("/", summary="List users", responses=answers())
+@router.get("/", summary="List users", responses=answers(401, 403))
 @inject
-async def list_users(skip: Skip = 0, limit: Limit = 100, users: UserService = Provide["user_service"]) -> list[User]:
-    """Users with their items, in the order in which they registered."""
-    return await users.list(skip, limit)
+async def list_users(
+    caller: SignedIn,
+    request: Request,
+    response: Response,
+    after: After = 0,
+    skip: Skip = 0,
+    limit: Limit = 100,
+    users: UserService = Provide["user_service"],
+) -> Sequence[User]:
+    """Users with their items, in the order in which they registered. For admins."""
+    caller.require_admin()
+    return page(await users.list(skip, limit + 1, after=after), limit, request, response)
 
 
-@router.get("/{user_id}", summary="Read a user", responses=answers(404))
+@router.get("/me", summary="Read yourself", responses=answers(401, 404))
 @inject
-async def read_user(user_id: Id, users: UserService = Provide["user_service"]) -> User:
+async def read_me(caller: SignedIn, users: UserService = Provide["user_service"]) -> User:
+    """The user who signed in, with its items. 404 in mode `open` without a token: nobody signed in."""
+    if caller.user_id is None:
+        raise UserNotFound
+    return await users.get(caller.user_id)
+
+
+@router.get("/{user_id}", summary="Read a user", responses=answers(401, 403, 404))
+@inject
+async def read_user(caller: SignedIn, user_id: Id, users: UserService = Provide["user_service"]) -> User:
     """One user with its items."""
+    caller.require(user_id)
     return await users.get(user_id)
+
+
+@router.patch("/{user_id}", summary="Change a user", responses=answers(400, 401, 403, 404, 413))
+@inject
+async def change_user(
+    caller: SignedIn, user_id: Id, change: ChangedUser, users: UserService = Provide["user_service"]
+) -> User:
+    """Change what is given, and leave the rest. Making a user inactive, an admin's right, ends all its tokens."""
+    caller.require(user_id)
+    if change.is_active is not None:
+        caller.require_admin()
+    return await users.change(user_id, change)
+
+
+@router.put(
+    "/{user_id}/password",
+    status_code=204,
+    summary="Change a password",
+    responses=answers(400, 401, 403, 404, 413, 429),
+)
+@inject
+async def change_password(
+    caller: SignedIn,
+    user_id: Id,
+    change: ChangedPassword,
+    request: Request,
+    limiter: AttemptLimiter = Provide["attempts"],
+    users: UserService = Provide["user_service"],
+) -> None:
+    """Change a user's password, which ends all its tokens. Tries at it count as tries to sign in."""
+    caller.require(user_id)
+    await limiter.check("login", address=f"user {user_id}", client=request.client and request.client.host)
+    await users.change_password(caller, user_id, change)
+
+
+@router.delete("/{user_id}", status_code=204, summary="Delete a user", responses=answers(401, 403, 404))
+@inject
+async def delete_user(caller: SignedIn, user_id: Id, users: UserService = Provide["user_service"]) -> None:
+    """Delete a user and all its items, at once or not at all."""
+    caller.require(user_id)
+    await users.delete(user_id)

@@ -1,29 +1,76 @@
 """What can be done with users."""
 
+from service.access import Caller
+from service.errors import BadRequest
+from service.idempotency.keys import Attempt, Idempotency
 from service.passwords import PasswordHasher
 from service.users.repository import UserNotFound, UserRepository
-from service.users.schemas import NewUser, User
+from service.users.schemas import ChangedPassword, ChangedUser, NewUser, User
+
+
+class WrongPassword(BadRequest):
+    """The current password, asked for before it is changed, is another."""
+
+    message = "The current password is not right"
 
 
 class UserService:
-    """Registers and finds users."""
+    """Registers, finds and changes users."""
 
-    def __init__(self, users: UserRepository, passwords: PasswordHasher) -> None:
+    def __init__(self, users: UserRepository, passwords: PasswordHasher, idempotency: Idempotency) -> None:
         self._users = users
         self._passwords = passwords
+        self._idempotency = idempotency
 
-    async def register(self, new: NewUser) -> User:
-        """Create a user. Raises `EmailTaken`. While the password is hashed, no connection is held."""
+    async def register(self, new: NewUser, attempt: Attempt | None = None) -> User:
+        """Create a user, once for an attempt. Raises `EmailTaken`, `PasswordTooShort`, and what `Idempotency.once` raises.
+
+        While the password is hashed, no connection is held.
+        """
         password_hash = await self._passwords.hash(new.password.get_secret_value())
-        return await self._users.add(new.email, password_hash)
+        return await self._idempotency.once(
+            attempt, User, lambda: self._users.add(new.email, password_hash), about=lambda user: user.id
+        )
+
+    async def make_admin(self, user_id: int) -> None:
+        """Let a user read and change everything."""
+        await self._users.make_admin(user_id)
 
     async def get(self, user_id: int) -> User:
         """The user with this id. Raises `UserNotFound`."""
-        user = await self._users.get(user_id)
-        if user is None:
-            raise UserNotFound
-        return user
+        return _found(await self._users.get(user_id))
 
-    async def list(self, skip: int, limit: int) -> list[User]:
-        """At most `limit` users in the order of their ids, without the first `skip`."""
-        return await self._users.list(skip, limit)
+    async def list(self, skip: int, limit: int, *, after: int = 0) -> list[User]:
+        """At most `limit` users in the order of their ids, from beyond `after`, without the first `skip`."""
+        return await self._users.list(skip, limit, after=after)
+
+    async def change(self, user_id: int, change: ChangedUser) -> User:
+        """Change a user. Making it inactive ends its tokens. Raises `UserNotFound` and `EmailTaken`."""
+        return _found(await self._users.update(user_id, change))
+
+    async def change_password(self, caller: Caller, user_id: int, change: ChangedPassword) -> None:
+        """Change a password, which ends the user's tokens. Whoever is no admin has to know the current one.
+
+        Raises `UserNotFound`, `WrongPassword` and `PasswordTooShort`.
+        """
+        stored = await self._users.password_hash(user_id)
+        if stored is None:
+            raise UserNotFound
+        if change.current_password is not None:
+            known = await self._passwords.verify(change.current_password.get_secret_value(), stored)
+        else:
+            known = caller.is_admin
+        password_hash = await self._passwords.hash(change.password.get_secret_value())
+        if not known or not await self._users.change_password(user_id, stored, password_hash):
+            raise WrongPassword
+
+    async def delete(self, user_id: int) -> None:
+        """Delete a user and its items. Raises `UserNotFound`."""
+        if not await self._users.delete(user_id):
+            raise UserNotFound
+
+
+def _found(user: User | None) -> User:
+    if user is None:
+        raise UserNotFound
+    return user

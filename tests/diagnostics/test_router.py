@@ -10,7 +10,7 @@ from httpx import AsyncClient
 from containers import Container
 from service.app import create_app
 from service.diagnostics.countdown import Countdown
-from tests.conftest import _client, _opened
+from tests.conftest import _opened, client_of
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ async def test_fifty_slow_requests_leave_everything_else_as_quick(
     monkeypatch.setenv("DATABASE_URL", clone_dsn)
     container = Container()
     async for _ in _opened(container):
-        async with _client(container) as client:
+        async with client_of(container) as client:
             await client.get("/users/")
             container.slow_countdown.override(_Always(1.0))
             slow = [asyncio.create_task(client.get("/slowusers/")) for _ in range(50)]
@@ -62,7 +62,7 @@ class _Always(Countdown):
 @pytest.mark.usefixtures("_slow")
 async def test_server_timing_says_what_a_request_cost(container: Container) -> None:
     """Statements, and milliseconds of waiting, of holding a connection and in all, as a browser reads them."""
-    async with _client(container) as client:
+    async with client_of(container) as client:
         timing = (await client.get("/users/")).headers["server-timing"]
     found = re.fullmatch(r'statements;desc="1", wait;dur=([\d.]+), hold;dur=([\d.]+), total;dur=([\d.]+)', timing)
     assert found is not None, timing

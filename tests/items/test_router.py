@@ -68,3 +68,41 @@ async def test_skip_and_limit_give_a_page(client: AsyncClient, user_id: int) -> 
         await client.post(f"/users/{user_id}/items/", json={"title": title})
     page = await client.get("/items/?skip=1&limit=1")
     assert [item["title"] for item in page.json()] == ["b"]
+
+
+async def test_an_item_is_read_changed_and_deleted(client: AsyncClient, user_id: int) -> None:
+    """What is left out stays, and a null description is none."""
+    item = (await client.post(f"/users/{user_id}/items/", json={"title": "A pen", "description": "Blue"})).json()
+    path = f"/items/{item['id']}"
+    assert (await client.get(path)).json() == item
+    assert (await client.patch(path, json={})).json() == item
+    assert (await client.patch(path, json={"title": "Two pens"})).json() == {**item, "title": "Two pens"}
+    cleared = await client.patch(path, json={"description": None})
+    assert cleared.json() == {**item, "title": "Two pens", "description": None}
+    assert (await client.delete(path)).status_code == 204
+    for answer in (await client.get(path), await client.patch(path, json={}), await client.delete(path)):
+        assert (answer.status_code, answer.json()["detail"]) == (404, "Item not found")
+
+
+async def test_the_items_of_a_user_are_a_list_of_their_own(client: AsyncClient, user_id: int) -> None:
+    """By key as well; somebody without items has an empty one, and nobody has none."""
+    other = (await client.post("/users/", json={"email": "bob@example.com", "password": "correct horse"})).json()["id"]
+    for title in "abc":
+        await client.post(f"/users/{user_id}/items/", json={"title": title})
+    path = f"/users/{user_id}/items/"
+    first = await client.get(f"{path}?limit=2")
+    assert [item["title"] for item in first.json()] == ["a", "b"]
+    second = await client.get(first.links["next"]["url"])
+    assert ([item["title"] for item in second.json()], second.links) == (["c"], {})
+    assert (await client.get(f"/users/{other}/items/")).json() == []
+    unknown = await client.get("/users/1000000/items/")
+    assert (unknown.status_code, unknown.json()["detail"]) == (404, "User not found")
+
+
+async def test_pages_of_items_follow_one_another_by_key(client: AsyncClient, user_id: int) -> None:
+    """To each item once, also while others are deleted in between."""
+    ids = [(await client.post(f"/users/{user_id}/items/", json={"title": str(n)})).json()["id"] for n in range(5)]
+    first = await client.get("/items/?limit=2")
+    await client.delete(f"/items/{ids[0]}")
+    second = await client.get(first.links["next"]["url"])
+    assert [item["id"] for item in first.json() + second.json()] == ids[:4]

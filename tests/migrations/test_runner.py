@@ -94,7 +94,7 @@ async def test_a_migration_does_not_wait_for_ever_for_a_lock(connect: Connect, m
         with pytest.raises(MigrationError, match="lock timeout"):
             await runner.migrate(connect, "base")
     await busy.close()
-    assert await runner.current(connect) == "0001", "the revision that made the table is still in force"
+    assert await runner.current(connect) == "0002", "the revision that changed the table is still in force"
 
 
 async def test_a_server_that_is_not_there_is_said() -> None:

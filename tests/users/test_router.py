@@ -6,6 +6,7 @@ import pytest
 from httpx import AsyncClient
 
 from containers import Container
+from service.passwords import PasswordHasher
 
 ADA = {"email": "ada@example.com", "password": "correct horse"}
 
@@ -133,3 +134,83 @@ def _json(body: dict[str, object]) -> bytes:
     import json
 
     return json.dumps(body).encode()
+
+
+async def test_a_user_is_changed_in_what_is_given(client: AsyncClient) -> None:
+    """What is left out stays; its items stay its own."""
+    user = (await client.post("/users/", json=ADA)).json()
+    await client.post(f"/users/{user['id']}/items/", json={"title": "A pen"})
+    changed = await client.patch(f"/users/{user['id']}", json={"email": "countess@example.com"})
+    assert changed.status_code == 200
+    assert changed.json() == (await client.get(f"/users/{user['id']}")).json()
+    assert (changed.json()["email"], changed.json()["is_active"]) == ("countess@example.com", True)
+    assert [item["title"] for item in changed.json()["items"]] == ["A pen"]
+    assert (await client.patch(f"/users/{user['id']}", json={})).json() == changed.json()
+    inactive = await client.patch(f"/users/{user['id']}", json={"is_active": False})
+    assert (inactive.json()["email"], inactive.json()["is_active"]) == ("countess@example.com", False)
+
+
+async def test_a_change_to_a_taken_address_is_a_400(client: AsyncClient) -> None:
+    """In whatever case, and nothing is changed; one's own in another case is free."""
+    await client.post("/users/", json=ADA)
+    bob = (await client.post("/users/", json={**ADA, "email": "bob@example.com"})).json()
+    refused = await client.patch(f"/users/{bob['id']}", json={"email": "ADA@example.com"})
+    assert (refused.status_code, refused.json()["detail"]) == (400, "Email already registered")
+    assert (await client.get(f"/users/{bob['id']}")).json() == bob
+    assert (await client.patch(f"/users/{bob['id']}", json={"email": "BOB@example.com"})).status_code == 200
+
+
+async def test_a_deleted_user_is_gone_with_its_items(client: AsyncClient) -> None:
+    """204, then 404; the items of others stay."""
+    ada, bob = [(await client.post("/users/", json={**ADA, "email": f"{name}@example.com"})).json() for name in "ab"]
+    for user in (ada, bob):
+        await client.post(f"/users/{user['id']}/items/", json={"title": "A pen"})
+    assert (await client.delete(f"/users/{ada['id']}")).status_code == 204
+    assert (await client.get(f"/users/{ada['id']}")).status_code == 404
+    assert [item["owner_id"] for item in (await client.get("/items/")).json()] == [bob["id"]]
+    assert (await client.delete(f"/users/{ada['id']}")).status_code == 404
+
+
+async def test_a_user_is_deleted_while_items_are_added(cloned_client: AsyncClient) -> None:
+    """Whichever comes first: an item is added or its user is not found, and in the end neither is there."""
+    user = (await cloned_client.post("/users/", json=ADA)).json()
+    path = f"/users/{user['id']}"
+    adding = [cloned_client.post(f"{path}/items/", json={"title": "A pen"}) for _ in range(20)]
+    answers = await asyncio.gather(*adding[:10], cloned_client.delete(path), *adding[10:])
+    assert answers[10].status_code == 204
+    assert {answer.status_code for answer in answers} <= {201, 204, 404}
+    assert (await cloned_client.get("/items/")).json() == []
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+async def test_an_unknown_user_is_not_changed(client: AsyncClient, method: str) -> None:
+    """A 404 that says so."""
+    answer = await client.request(method, "/users/1000000", json={} if method == "PATCH" else None)
+    assert (answer.status_code, answer.json()["detail"]) == (404, "User not found")
+
+
+async def test_pages_follow_one_another_by_key(client: AsyncClient) -> None:
+    """`Link` leads from page to page, to each user once, and there is none on the last."""
+    for name in "abcde":
+        await client.post("/users/", json={**ADA, "email": f"{name}@example.com"})
+    seen, url = [], "/users/?limit=2"
+    for size in (2, 2, 1):
+        answer = await client.get(url)
+        assert len(answer.json()) == size
+        seen += [user["email"][0] for user in answer.json()]
+        url = answer.links["next"]["url"] if "next" in answer.links else ""
+    assert (seen, url) == (list("abcde"), "")
+    assert "next" not in (await client.get("/users/?limit=5")).links
+
+
+async def test_a_password_has_at_least_the_length_that_is_configured(
+    client: AsyncClient, container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 422 that says how many characters, at registration and at a change; nothing is stored."""
+    user = (await client.post("/users/", json=ADA)).json()
+    with container.passwords.override(PasswordHasher(memory_kib=64, time_cost=1, threads=1, min_length=8)):
+        short = await client.post("/users/", json={"email": "bob@example.com", "password": "seven77"})
+        changed = await client.put(f"/users/{user['id']}/password", json={"password": "seven77"})
+    for answer in (short, changed):
+        assert (answer.status_code, answer.json()["detail"]) == (422, "body.password: must have at least 8 characters")
+    assert (await client.get("/users/")).json() == [user]

@@ -1,0 +1,1 @@
+"""Signing in: from a password to an access token, and from the token to a caller."""

@@ -1,0 +1,46 @@
+"""What signing in asks PostgreSQL."""
+
+from dataclasses import dataclass
+
+from service.access import Caller
+from service.auth.tokens import Claims
+from service.database import ScopedConnection
+
+GET_ACCOUNT = """
+    SELECT id, password_hash, is_active, token_version
+    FROM users
+    WHERE lower(email) = lower($1)
+"""
+
+GET_CALLER = """
+    SELECT is_admin
+    FROM users
+    WHERE id = $1 AND token_version = $2 AND is_active
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What is stored of a user for signing in."""
+
+    id: int
+    password_hash: str
+    is_active: bool
+    token_version: int
+
+
+class AccountRepository:
+    """Finds accounts, on the connection of the running scope."""
+
+    def __init__(self, connection: ScopedConnection) -> None:
+        self._connection = connection
+
+    async def with_email(self, email: str) -> Account | None:
+        """The account with this e-mail address, in whatever case."""
+        row = await self._connection.fetchrow(GET_ACCOUNT, email)
+        return None if row is None else Account(**row)
+
+    async def caller(self, claims: Claims) -> Caller | None:
+        """Who a token speaks for, or `None` if that user is gone or inactive, or has ended its tokens since."""
+        is_admin = await self._connection.fetchval(GET_CALLER, claims.sub, claims.ver)
+        return None if is_admin is None else Caller(user_id=claims.sub, is_admin=is_admin)

@@ -1,0 +1,27 @@
+"""What signing in looks like from outside."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from service.types import Text
+
+
+class Credentials(BaseModel):
+    """The form of OAuth2's password flow (RFC 6749, 4.3). What else such a form may have is not used."""
+
+    model_config = ConfigDict(frozen=True)
+
+    grant_type: Literal["password"] = "password"
+    username: Annotated[Text, Field(max_length=254, description="The e-mail address", examples=["ada@example.com"])]
+    password: Annotated[SecretStr, Field(max_length=1024, examples=["correct horse battery staple"])]
+
+
+class AccessToken(BaseModel):
+    """Send it as `Authorization: Bearer ...`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the kind of token
+    expires_in: Annotated[int, Field(description="Seconds", examples=[3600])]

@@ -1,0 +1,60 @@
+"""Signing in, and who a token speaks for."""
+
+from service.access import Caller
+from service.auth.repository import AccountRepository
+from service.auth.schemas import AccessToken, Credentials
+from service.auth.tokens import Claims, Tokens
+from service.errors import Unauthorized
+from service.passwords import PasswordHasher
+
+
+class SignInRefused(Unauthorized):
+    """The address is unknown, or the password wrong, or the user inactive: which of them is not said."""
+
+    message = "Incorrect e-mail address or password"
+
+
+class AuthService:
+    """Gives tokens for passwords."""
+
+    def __init__(self, accounts: AccountRepository, passwords: PasswordHasher, tokens: Tokens) -> None:
+        self._accounts = accounts
+        self._passwords = passwords
+        self._tokens = tokens
+
+    async def sign_in(self, credentials: Credentials) -> AccessToken:
+        """A token for a user. Raises `SignInRefused`, after the same work whatever the reason is."""
+        account = await self._accounts.with_email(credentials.username)
+        password = credentials.password.get_secret_value()
+        matches = await self._passwords.verify(password, None if account is None else account.password_hash)
+        if account is None or not matches or not account.is_active:
+            raise SignInRefused
+        token = self._tokens.issue(Claims(sub=account.id, ver=account.token_version))
+        return AccessToken(access_token=token, expires_in=self._tokens.seconds)
+
+
+class TokenAuthentication:
+    """Mode `token`: whoever has no good token is refused."""
+
+    def __init__(self, accounts: AccountRepository, tokens: Tokens) -> None:
+        self._accounts = accounts
+        self._tokens = tokens
+
+    async def identify(self, token: str | None) -> Caller:
+        """The user of the token. Raises `Unauthorized`."""
+        if token is None:
+            raise Unauthorized
+        caller = await self._accounts.caller(self._tokens.read(token))
+        if caller is None:
+            raise Unauthorized
+        return caller
+
+
+class OpenAuthentication(TokenAuthentication):
+    """Mode `open`, for development: whoever has no token is an admin. `LoopbackOnly` keeps others out."""
+
+    async def identify(self, token: str | None) -> Caller:
+        """The user of the token, which must be good; without one, an admin that is no user."""
+        if token is None:
+            return Caller(user_id=None, is_admin=True)
+        return await super().identify(token)

@@ -1,0 +1,73 @@
+"""Access tokens: JSON Web Tokens, signed with HMAC-SHA-256."""
+
+from hashlib import sha256
+from time import time
+from typing import Annotated
+
+import jwt
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from service.errors import Unauthorized
+from service.types import BIGINT_MAX
+
+_ALGORITHM = "HS256"
+
+
+class Claims(BaseModel):
+    """What a token says that is not the same in all: its user's id, and the version of that user's tokens."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sub: Annotated[int, Field(ge=1, le=BIGINT_MAX)]
+    ver: Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Tokens:
+    """Issues and reads tokens.
+
+    `key` signs, `previous_key` is still believed: so that keys can be changed without signing everybody out. `seconds`: how
+    long a token is good for. The id of a key in a token's header is made from the key itself.
+    """
+
+    def __init__(
+        self, *, key: SecretStr, previous_key: SecretStr | None, issuer: str, audience: str, seconds: int
+    ) -> None:
+        keys = [known.get_secret_value() for known in (key, previous_key) if known is not None]
+        self.seconds = seconds
+        self._keys = {_key_id(known): known for known in keys}
+        self._key_id = _key_id(keys[0])
+        self._issuer = issuer
+        self._audience = audience
+
+    def issue(self, claims: Claims) -> str:
+        """A token that is good from now on."""
+        now = int(time())
+        payload = {
+            "iss": self._issuer,
+            "aud": self._audience,
+            "sub": str(claims.sub),
+            "ver": claims.ver,
+            "iat": now,
+            "exp": now + self.seconds,
+        }
+        return jwt.encode(payload, self._keys[self._key_id], _ALGORITHM, headers={"kid": self._key_id})
+
+    def read(self, token: str) -> Claims:
+        """What a token says. Raises `Unauthorized` for one that is not ours, not for us, altered or expired."""
+        try:
+            key = self._keys[jwt.get_unverified_header(token)["kid"]]
+            payload = jwt.decode(
+                token,
+                key,
+                algorithms=[_ALGORITHM],
+                issuer=self._issuer,
+                audience=self._audience,
+                options={"require": ["exp", "iat", "sub", "ver"]},
+            )
+            return Claims.model_validate(payload)
+        except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
+            raise Unauthorized from error
+
+
+def _key_id(key: str) -> str:
+    return sha256(b"key id of " + key.encode()).hexdigest()[:16]

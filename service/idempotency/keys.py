@@ -1,0 +1,143 @@
+"""What a key was used for, in PostgreSQL, in the transaction of the work itself."""
+
+import hmac
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from service.database import ScopedConnection
+from service.errors import Unavailable, Unprocessable
+
+M = TypeVar("M", bound=BaseModel)
+
+CLAIM_KEY = """
+    INSERT INTO idempotency_keys AS stored (caller, key, fingerprint, expires_at)
+    VALUES ($1, $2, $3, statement_timestamp() + $4 * interval '1 second')
+    ON CONFLICT (caller, key) DO UPDATE
+        SET fingerprint = excluded.fingerprint, answer = NULL, user_id = NULL, expires_at = excluded.expires_at
+        WHERE stored.expires_at <= statement_timestamp()
+    RETURNING true
+"""
+"""Waits for another transaction with the same key to end. No row: the key has been used, and has not expired."""
+
+GET_ANSWER = """
+    SELECT fingerprint, answer
+    FROM idempotency_keys
+    WHERE caller = $1 AND key = $2
+"""
+
+STORE_ANSWER = """
+    WITH cleaned AS (
+        DELETE FROM idempotency_keys
+        WHERE (caller, key) IN (
+            SELECT caller, key FROM idempotency_keys
+            WHERE expires_at <= statement_timestamp() AND (caller, key) <> ($1, $2)
+            LIMIT 10
+            FOR UPDATE SKIP LOCKED
+        )
+    )
+    UPDATE idempotency_keys SET answer = $3, user_id = $4
+    WHERE caller = $1 AND key = $2
+"""
+"""The transaction's last statement: nothing is waited for while rows of others are locked here to be removed."""
+
+NOBODY = 0
+"""The caller of requests that nobody signed; users' ids start at 1."""
+
+
+class KeyUsedOtherwise(Unprocessable):
+    """The key came with another request before."""
+
+    message = "header.Idempotency-Key: it was used for another request; a new request needs a new key"
+
+
+class KeyInUse(Unavailable):
+    """The first request with this key is still being carried out."""
+
+    message = "A request with this Idempotency-Key is still being carried out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A request that carries a key, and may have been carried out before."""
+
+    key: str
+    content: bytes
+    """All that makes it this request and no other: method, target and body."""
+    caller: int | None = None
+    """The id of the user who sent it: keys of different callers are different keys."""
+    replayed: Callable[[], None] = lambda: None
+    """Called when the answer is a kept one."""
+
+
+class Idempotency:
+    """Runs work once for each caller and key, and keeps its answer for `ttl_seconds`.
+
+    Requests are compared by their HMAC-SHA-256, for a plain hash of a body with a password in it could be guessed.
+    `keys` gives its secrets: the first makes new fingerprints, and those of all others are believed, so that a secret can be
+    changed. `patience`: seconds to wait for another request with the same key.
+    """
+
+    def __init__(
+        self,
+        connection: ScopedConnection,
+        *,
+        keys: Callable[[], Sequence[bytes]],
+        ttl_seconds: int,
+        patience: float = 5.0,
+    ) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._ttl_seconds = ttl_seconds
+        self._patience = patience
+
+    async def once(
+        self, attempt: Attempt | None, answer: type[M], work: Callable[[], Awaitable[M]], *, about: Callable[[M], int]
+    ) -> M:
+        """Run `work` in a transaction that also keeps its answer, or give the answer that was kept.
+
+        Only what succeeded is kept: an error undoes the work and frees the key. Without an attempt it is `work` alone.
+        `about`: the id of the user whose data the answer holds, which goes when that user does.
+
+        Raises `KeyUsedOtherwise` when the key came with another request, and `KeyInUse` when the first is still at work.
+        """
+        if attempt is None:
+            return await work()
+        async with self._connection.transaction(isolation="read_committed"):
+            if (kept := await self._claim(attempt)) is not None:
+                attempt.replayed()
+                return answer.model_validate_json(kept)
+            done = await work()
+            await self._connection.execute(
+                STORE_ANSWER, _caller(attempt), attempt.key, done.model_dump_json(), about(done)
+            )
+        return done
+
+    async def _claim(self, attempt: Attempt) -> str | None:
+        """The answer that was kept, or `None` when the work is to be done now."""
+        caller, fingerprints = _caller(attempt), [fingerprint(attempt, key) for key in self._keys()]
+        try:
+            claimed: bool | None = await self._connection.fetchval(
+                CLAIM_KEY, caller, attempt.key, fingerprints[0], self._ttl_seconds, timeout=self._patience
+            )
+        except TimeoutError as error:
+            raise KeyInUse from error
+        if claimed:
+            return None
+        kept = await self._connection.fetchrow(GET_ANSWER, caller, attempt.key)
+        assert kept is not None  # the conflict locked it
+        if not any(hmac.compare_digest(kept["fingerprint"], each) for each in fingerprints):
+            raise KeyUsedOtherwise
+        kept_answer: str = kept["answer"]
+        return kept_answer
+
+
+def fingerprint(attempt: Attempt, key: bytes) -> bytes:
+    """What a request is known by. The prefix keeps it apart from whatever else is signed with the same secret."""
+    return hmac.digest(key, b"idempotency\0" + attempt.content, "sha256")
+
+
+def _caller(attempt: Attempt) -> int:
+    return NOBODY if attempt.caller is None else attempt.caller

@@ -1,0 +1,32 @@
+"""Who may do what: admins, and a way to end the tokens that a user was given. Deleting a user deletes its items."""
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add what access needs to users, and let items go with their owner."""
+    op.execute("""
+        ALTER TABLE users
+            ADD COLUMN is_admin boolean NOT NULL DEFAULT false,
+            ADD COLUMN token_version integer NOT NULL DEFAULT 0
+    """)
+    _owner("ON DELETE CASCADE")
+
+
+def downgrade() -> None:
+    """Take both columns away: every user is an ordinary one then."""
+    _owner("")
+    op.execute("ALTER TABLE users DROP COLUMN token_version, DROP COLUMN is_admin")
+
+
+def _owner(on_delete: str) -> None:
+    op.execute(f"""
+        ALTER TABLE items
+            DROP CONSTRAINT items_owner_id_fkey,
+            ADD CONSTRAINT items_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES users (id) {on_delete}
+    """)
