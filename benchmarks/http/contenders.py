@@ -20,6 +20,8 @@ class Contender:
     """Whose versions matter, beside those of all."""
     variables: dict[str, str] = field(default_factory=dict, hash=False)
     """Environment variables of its own."""
+    signs_in: bool = False
+    """Whether each request has a token, for a user who registers first."""
     is_limit: bool = False
     """Whether it does less than an application has to, and shows what cannot be beaten."""
 
@@ -35,20 +37,31 @@ def _limit(name: str, title: str) -> Contender:
 STATEMENT = "for each statement or transaction"
 REQUEST = "for the whole request"
 
+_OURS = {
+    "POOLKEEPER_DATABASE__MIN_SIZE": str(POOL),
+    "POOLKEEPER_DATABASE__MAX_SIZE": str(POOL),
+    "POOLKEEPER_DATABASE__MIGRATE_ON_START": "false",
+    "POOLKEEPER_DIAGNOSTICS__ENABLED": "false",
+}
 OURS = Contender(
     name="ours",
-    title="Poolkeeper",
+    title="Poolkeeper, mode `open`",
     app="benchmarks.http.ours.main:app",
     holds=STATEMENT,
-    variables={
-        "POOLKEEPER_DATABASE__MIN_SIZE": str(POOL),
-        "POOLKEEPER_DATABASE__MAX_SIZE": str(POOL),
-        "POOLKEEPER_DIAGNOSTICS__ENABLED": "false",
-    },
+    variables={**_OURS, "POOLKEEPER_ENV": "development"},
+)
+OURS_WITH_TOKENS = Contender(
+    name="ours_token",
+    title="Poolkeeper, mode `token`",
+    app="benchmarks.http.ours.main:app",
+    holds=STATEMENT,
+    variables={**_OURS, "POOLKEEPER_ENV": "production", "POOLKEEPER_AUTH__KEY": "of-a-benchmark-and-nothing-else-" * 2},
+    signs_in=True,
 )
 
 CONTENDERS = (
     OURS,
+    OURS_WITH_TOKENS,
     _peer("global_pool", "global pool, `Depends(get_pool)`", STATEMENT),
     _peer("app_state", "`Database` class on `app.state`", STATEMENT),
     _peer("yield_dependency", "connection by yield dependency", REQUEST),
@@ -91,19 +104,21 @@ TITLES = {
 """The kinds of work."""
 
 _CANNOT = {"pgbench": {MIX, THREE, DISTANT, SLEEPERS}, "no_database": {THREE, DISTANT, SLEEPERS}, "bare_asgi": {SLEEPERS}}
-_OVERLOADED = {"ours", "global_pool", "yield_dependency", "dependency_injector", "sqlalchemy_session", "litestar_asyncpg"}
+_OVERLOADED = {
+    "ours", "ours_token", "global_pool", "yield_dependency", "dependency_injector", "sqlalchemy_session", "litestar_asyncpg",
+}  # fmt: skip
 
+_BOTH = frozenset({"ours", "ours_token"})
 QUICK = {
-    ONE: {
-        "ours", "global_pool", "yield_dependency", "dependency_injector", "sqlalchemy_session", "litestar_asyncpg",
-        "bare_asgi",
+    ONE: _BOTH | {
+        "global_pool", "yield_dependency", "dependency_injector", "sqlalchemy_session", "litestar_asyncpg", "bare_asgi",
     },
-    LIST: {"ours", "global_pool"},
-    CREATE: {"ours", "global_pool"},
-    THREE: {"ours", "global_pool"},
-    DISTANT: {"ours", "global_pool"},
-    SLEEPERS: {"ours"},
-    OVERLOAD: {"ours"},
+    LIST: _BOTH | {"global_pool"},
+    CREATE: _BOTH | {"global_pool"},
+    THREE: _BOTH | {"global_pool"},
+    DISTANT: _BOTH | {"global_pool"},
+    SLEEPERS: _BOTH,
+    OVERLOAD: _BOTH,
 }  # fmt: skip
 """What the targets need."""
 

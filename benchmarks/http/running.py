@@ -1,6 +1,7 @@
 """Contenders as processes: uvicorn with one worker, on a processor of their own."""
 
 import http.client
+import json
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from time import monotonic, sleep
+from urllib.parse import urlencode
 
 import psutil  # type: ignore[import-untyped]
 
@@ -23,6 +25,7 @@ START = 120.0
 """Seconds that a contender has to answer for the first time, while others start beside it."""
 UVICORN = ("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning", "--backlog", "4096")
 
+_PASSWORD = "correct horse battery staple"  # noqa: S105 - of a database that goes with the run
 _OF_A_ROW = re.compile(rb'"id":\d+|"created_at":"[^"]+"')
 
 
@@ -37,13 +40,17 @@ class Running:
         self.contender = contender
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
+        self.token = ""
         self._process = process
 
     def ask(self, method: str, path: str, sent: bytes | None = None) -> tuple[int, bytes]:
         """One request; its status and body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
-            connection.request(method, path, sent, {"Content-Type": "application/json"})
+            headers = {"Content-Type": "application/json"}
+            if self.token:
+                headers["Authorization"] = f"Bearer {self.token}"
+            connection.request(method, path, sent, headers)
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:
@@ -62,10 +69,19 @@ class Running:
             else:
                 return
 
+    def sign_in(self) -> None:
+        """Register a user, or know that it is there, and get a token for it."""
+        self.ask("POST", "/users/", body({"email": "ada@example.com", "password": _PASSWORD}))
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        form = urlencode({"username": "ada@example.com", "password": _PASSWORD})
+        connection.request("POST", "/token", form, {"Content-Type": "application/x-www-form-urlencoded"})
+        self.token = json.loads(connection.getresponse().read())["access_token"]
+        connection.close()
+
     def sample(self, request: str, seconds: int, connections: int = CONNECTIONS) -> Sample:
         """Ask it for so many seconds."""
         before = self._processor_time()
-        sample = wrk(self.url, request, seconds=seconds, connections=connections)
+        sample = wrk(self.url, request, seconds=seconds, connections=connections, token=self.token)
         used = self._processor_time() - before
         return replace(sample, processor=1e6 * used / (sample.rate * seconds) if sample.rate else 0.0)
 
@@ -96,7 +112,8 @@ class Running:
     @contextmanager
     def sleepers(self, count: int) -> Iterator[None]:
         """So many requests that sleep, for as long as the block lasts."""
-        request = b"GET /records/7/slow/600.0 HTTP/1.1\r\nHost: sleeper\r\n\r\n"
+        authorization = f"Authorization: Bearer {self.token}\r\n" if self.token else ""
+        request = f"GET /records/7/slow/600.0 HTTP/1.1\r\nHost: sleeper\r\n{authorization}\r\n".encode()
         with ExitStack() as clients:
             for _ in range(count):
                 client = clients.enter_context(socket.create_connection(("127.0.0.1", self.port)))
@@ -115,6 +132,8 @@ def running(
         started = [stack.enter_context(_process(contender, dsn, pool)) for contender in contenders]
         for each in started:
             each.await_start()
+            if each.contender.signs_in:
+                each.sign_in()
             each.pin(processors.contender)
         pin(0, processors.others)
         yield {each.contender.name: each for each in started}

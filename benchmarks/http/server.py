@@ -14,6 +14,7 @@ import asyncpg
 
 from benchmarks.http.records import prepare
 from service.database import EmbeddedServer
+from service.migrations.runner import migrate
 
 _CONNECTIONS = 400
 """As many as the pools of all contenders together need, some of which run twice."""
@@ -69,6 +70,7 @@ def postgres() -> Iterator[Postgres]:
         running = Postgres(dsn, server.data_dir)
         running.ask(f"ALTER SYSTEM SET max_connections = {_CONNECTIONS}")
         running.restart()
+        asyncio.run(migrate(lambda: asyncpg.connect(dsn)))
         asyncio.run(prepare(dsn))
         yield running
     finally:
