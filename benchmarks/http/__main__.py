@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from benchmarks.http.load import NoLoad, find_wrk
-from benchmarks.http.report import page, pictures, targets, write
+from benchmarks.http.machine import Processors, allow_connections, pinned
+from benchmarks.http.report import page, pictures, targets, versions, write
 from benchmarks.http.run import FULL, QUICK, Run
 from benchmarks.http.running import WrongAnswer
 from benchmarks.http.server import postgres
@@ -20,12 +21,14 @@ def main() -> None:
     plan = QUICK if arguments.quick else FULL
     try:
         find_wrk()
-        with postgres() as server:
+        processors = Processors()
+        allow_connections(4096)
+        with pinned(processors.others), postgres() as server:
             version = str(server.ask("SHOW server_version")).split(maxsplit=1)[0]
-            results = Run(server, plan).everything()
+            results = Run(server, plan, processors).everything()
     except (NoLoad, WrongAnswer) as error:
         sys.exit(str(error))
-    text = page(results, plan, version)
+    text = page(results, plan, version, versions())
     if arguments.page:
         write(text, pictures(results), arguments.page)
     print(f"\n{targets(results) if plan.quick else text}")

@@ -103,7 +103,11 @@ TITLES = {
 }
 """The kinds of work."""
 
-_CANNOT = {"pgbench": {MIX, THREE, DISTANT, SLEEPERS}, "no_database": {THREE, DISTANT, SLEEPERS}, "bare_asgi": {SLEEPERS}}
+_CANNOT = {
+    "pgbench": {MIX, THREE, DISTANT, SLEEPERS},
+    "no_database": {THREE, DISTANT, SLEEPERS},
+    "bare_asgi": {SLEEPERS},
+}
 _OVERLOADED = {
     "ours", "ours_token", "global_pool", "yield_dependency", "dependency_injector", "sqlalchemy_session", "litestar_asyncpg",
 }  # fmt: skip

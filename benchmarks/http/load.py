@@ -52,7 +52,9 @@ def find_wrk() -> str:
     """Where wrk is. Raises `NoLoad` where it is missing."""
     program = shutil.which("wrk")
     if program is None:
-        raise NoLoad("wrk makes the load, and is not installed. On Debian and Ubuntu: apt-get install wrk. On macOS: brew install wrk")
+        raise NoLoad(
+            "wrk makes the load, and is not installed. On Debian and Ubuntu: apt-get install wrk. On macOS: brew install wrk"
+        )
     return program
 
 

@@ -2,7 +2,9 @@
 
 import os
 import platform
-from collections.abc import Iterable
+import resource
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -32,10 +34,30 @@ def pin(process: int, processors: Iterable[int]) -> None:
             os.sched_setaffinity(int(thread.name), processors)
 
 
+@contextmanager
+def pinned(processors: set[int]) -> Iterator[None]:
+    """This process, and what it starts, on these processors until the end of the block."""
+    before = _affinity()
+    pin(0, processors)
+    try:
+        yield
+    finally:
+        pin(0, before)
+
+
 def _affinity() -> set[int]:
     if hasattr(os, "sched_getaffinity"):
         return os.sched_getaffinity(0)
     return set(range(os.cpu_count() or 1))
+
+
+def allow_connections(count: int) -> None:
+    """Let this process, and what it starts, have so many open, where the system's own limit is lower."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < count:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (count if hard == resource.RLIM_INFINITY else min(count, hard), hard)
+        )
 
 
 def described() -> str:
@@ -43,7 +65,9 @@ def described() -> str:
     model = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
     if information.exists():
-        names = [line.partition(":")[2].strip() for line in information.read_text().splitlines() if "model name" in line]
+        names = [
+            line.partition(":")[2].strip() for line in information.read_text().splitlines() if "model name" in line
+        ]
         model = names[0] if names else model
     return f"{model}, {len(_affinity())} processors, {platform.system()} {platform.release().split('-')[0]}"
 

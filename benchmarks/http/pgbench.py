@@ -37,7 +37,7 @@ class PgBench:
             script = Path(folder) / "script.sql"
             script.write_text(SCRIPTS[request])
             command = [
-                self._server.bin / "pgbench", "--no-vacuum", "--protocol", "prepared", "--client", str(POOL),
+                str(self._server.bin / "pgbench"), "--no-vacuum", "--protocol", "prepared", "--client", str(POOL),
                 "--time", str(seconds), "--file", str(script), "--log", "--log-prefix", f"{folder}/log",
                 "--host", str(self._server.data), "--username", "postgres", "postgres",
             ]  # fmt: skip

@@ -10,6 +10,12 @@ _BARS = 420
 _FIGURES = 90
 _TOP = 40
 
+_OPENING = """\
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" \
+aria-label="{title}" font-family="sans-serif" font-size="13">
+<rect width="{width}" height="{height}" fill="#ffffff"/>
+<text x="10" y="24" font-size="15" font-weight="bold" fill="#222222">{title}, {unit}</text>"""
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -27,12 +33,7 @@ def bars(title: str, unit: str, rows: Sequence[Bar]) -> str:
     """A picture of its own size, readable on light and on dark."""
     width, height = _LABELS + _BARS + _FIGURES, _TOP + _ROW * len(rows) + 10
     longest = max((row.highest for row in rows), default=0.0) or 1.0
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'role="img" aria-label="{escape(title)}" font-family="sans-serif" font-size="13">',
-        f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
-        f'<text x="10" y="24" font-size="15" font-weight="bold" fill="#222222">{escape(title)}, {escape(unit)}</text>',
-    ]
+    lines = [_OPENING.format(width=width, height=height, title=escape(title), unit=escape(unit))]
     for number, row in enumerate(rows):
         lines.extend(_bar(row, _TOP + _ROW * number, _BARS / longest))
     return "\n".join([*lines, "</svg>", ""])

@@ -44,7 +44,9 @@ def record(number: int) -> dict[str, Any]:
 
 def body(value: Any) -> bytes:
     """A value as JSON, to the byte what a contender answers."""
-    return json.dumps(value, separators=(",", ":"), default=lambda time: time.isoformat().replace("+00:00", "Z")).encode()
+    return json.dumps(
+        value, separators=(",", ":"), default=lambda time: time.isoformat().replace("+00:00", "Z")
+    ).encode()
 
 
 async def prepare(dsn: str) -> None:

@@ -66,14 +66,13 @@ Ratios of medians of this run. A run says whether they are met; no test does.
 """
 
 
-def page(results: Results, plan: Plan, postgres: str) -> str:
+def page(results: Results, plan: Plan, postgres: str, versions: str) -> str:
     """The whole page; pictures are beside it, in a folder of its name."""
-    packages = PACKAGES.union(*(each.packages for each in CONTENDERS))
     return TEXT.format(
         date=datetime.now(UTC).date(),
         kind=", a quick one" if plan.quick else "",
         machine=machine.described(),
-        versions=machine.versions(packages),
+        versions=versions,
         postgres=postgres,
         targets=targets(results),
         pool=POOL,
@@ -85,6 +84,11 @@ def page(results: Results, plan: Plan, postgres: str) -> str:
         tables="\n".join(_sections(results)),
         waits=_waits(results),
     )
+
+
+def versions() -> str:
+    """What the contenders are made of."""
+    return machine.versions(PACKAGES.union(*(each.packages for each in CONTENDERS)))
 
 
 def targets(results: Results) -> str:
@@ -185,7 +189,9 @@ def _picture(results: Results, work: str) -> str:
 
 def _waits(results: Results) -> str:
     ours, theirs = results.waits["ours"], results.waits["asyncpg"]
-    return f"one in a hundred waits for longer than {ours:.1f} ms with the service's pool, and {theirs:.1f} ms with asyncpg's own."
+    return (
+        f"one in a hundred waits for longer than {ours:.1f} ms with the service's pool, {theirs:.1f} ms with asyncpg's."
+    )
 
 
 def _row(*cells: str) -> str:

@@ -24,7 +24,7 @@ from benchmarks.http.contenders import (
     asked,
 )
 from benchmarks.http.load import Figures, Sample, figures
-from benchmarks.http.machine import Processors, pin
+from benchmarks.http.machine import Processors, pinned
 from benchmarks.http.pgbench import PgBench
 from benchmarks.http.records import forget_new
 from benchmarks.http.running import Running, running
@@ -81,15 +81,14 @@ class Results:
 class Run:
     """One run on one server."""
 
-    def __init__(self, server: Postgres, plan: Plan) -> None:
+    def __init__(self, server: Postgres, plan: Plan, processors: Processors) -> None:
         self.results = Results()
         self._server = server
         self._plan = plan
-        self._processors = Processors()
+        self._processors = processors
 
     def everything(self) -> Results:
         """All stages, one after the other."""
-        pin(0, self._processors.others)
         self._on_the_spot()
         self._at_a_distance()
         self._beside_sleepers()
@@ -145,9 +144,8 @@ class Run:
                     self._note(OVERLOAD, name, each.sample("one", 2, TIMES_TOO_MANY * best))
 
     def _waiting(self) -> None:
-        pin(0, self._processors.contender)
-        self.results.waits = waits(self._server.dsn, self._plan.rounds, 1)
-        pin(0, self._processors.others)
+        with pinned(self._processors.contender):
+            self.results.waits = waits(self._server.dsn, self._plan.rounds, 1)
 
     def _started(
         self, contenders: Sequence[Contender], dsn: str, pool: int = POOL

@@ -18,7 +18,7 @@ import psutil  # type: ignore[import-untyped]
 
 from benchmarks.http.contenders import POOL, Contender
 from benchmarks.http.load import CONNECTIONS, NoLoad, Sample, wrk
-from benchmarks.http.machine import Processors, pin
+from benchmarks.http.machine import Processors, pin, pinned
 from benchmarks.http.records import NEW, body, record
 
 START = 120.0
@@ -107,7 +107,9 @@ class Running:
         if method == "POST":
             expected, answer = _OF_A_ROW.sub(b"", expected), _OF_A_ROW.sub(b"", answer)
         if (status, answer) != (201 if method == "POST" else 200, expected):
-            raise WrongAnswer(f"{self.contender.title}: {method} {path}: {status} {answer[:300]!r}, not {expected[:300]!r}")
+            raise WrongAnswer(
+                f"{self.contender.title}: {method} {path}: {status} {answer[:300]!r}, not {expected[:300]!r}"
+            )
 
     @contextmanager
     def sleepers(self, count: int) -> Iterator[None]:
@@ -128,14 +130,14 @@ def running(
 ) -> Iterator[dict[str, Running]]:
     """The contenders by name, started all at once, on all processors; whatever happens, they are gone at the end."""
     with ExitStack() as stack:
-        pin(0, processors.all)
-        started = [stack.enter_context(_process(contender, dsn, pool)) for contender in contenders]
+        with pinned(processors.all):
+            started = [stack.enter_context(_process(contender, dsn, pool)) for contender in contenders]
         for each in started:
             each.await_start()
             if each.contender.signs_in:
                 each.sign_in()
+        for each in started:
             each.pin(processors.contender)
-        pin(0, processors.others)
         yield {each.contender.name: each for each in started}
 
 

@@ -39,9 +39,7 @@ async def create_record(_: SignedIn, new: NewRecord, records: RecordService = Pr
 
 @router.get("/{record_id}/neighbours", summary="Read a record and those beside it", responses=answers(401, 404))
 @inject
-async def read_neighbours(
-    _: SignedIn, record_id: Id, records: RecordService = Provide["record_service"]
-) -> Neighbours:
+async def read_neighbours(_: SignedIn, record_id: Id, records: RecordService = Provide["record_service"]) -> Neighbours:
     """Three records, by three statements."""
     return await records.neighbours(record_id)
 

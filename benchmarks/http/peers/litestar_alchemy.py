@@ -82,7 +82,9 @@ async def read_record(records: RecordService, record_id: int) -> Record:
 
 @get("/records/")
 async def list_records(records: RecordService, skip: int = 0, limit: int = 100) -> list[Record]:
-    return [record_of(row) for row in await records.list(statement=select(Row).order_by(Row.id).offset(skip).limit(limit))]
+    return [
+        record_of(row) for row in await records.list(statement=select(Row).order_by(Row.id).offset(skip).limit(limit))
+    ]
 
 
 @post("/records/")
@@ -95,9 +97,7 @@ async def read_neighbours(records: RecordService, record_id: int) -> Neighbours:
     row = await records.get(record_id)
     before = await records.list(statement=select(Row).where(Row.id < record_id).order_by(Row.id.desc()).limit(1))
     after = await records.list(statement=select(Row).where(Row.id > record_id).order_by(Row.id).limit(1))
-    return Neighbours(
-        record_of(before[0]) if before else None, record_of(row), record_of(after[0]) if after else None
-    )
+    return Neighbours(record_of(before[0]) if before else None, record_of(row), record_of(after[0]) if after else None)
 
 
 @get("/records/{record_id:int}/slow/{seconds:float}")
