@@ -160,5 +160,6 @@ class Run:
 
     def _note(self, work: str, name: str, sample: Sample) -> None:
         times = f"p50 {sample.p50:.1f} ms, p99 {sample.p99:.1f} ms, processor {sample.processor:.0f} us"
-        print(f"{TITLES[work]}: {name}: {sample.rate:.0f}/s, {times}", flush=True)
+        refused = f", {sample.refused} refused" if sample.refused else ""
+        print(f"{TITLES[work]}: {name}: {sample.rate:.0f}/s, {times}{refused}", flush=True)
         self.results.samples[work, name].append(sample)

@@ -11,7 +11,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from tempfile import TemporaryFile
 from time import monotonic, sleep
+from typing import IO
 from urllib.parse import urlencode
 
 import psutil  # type: ignore[import-untyped]
@@ -36,12 +38,13 @@ class WrongAnswer(Exception):
 class Running:
     """A contender that answers."""
 
-    def __init__(self, contender: Contender, port: int, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, contender: Contender, port: int, process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
         self.contender = contender
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self.token = ""
         self._process = process
+        self._said = said
 
     def ask(self, method: str, path: str, sent: bytes | None = None) -> tuple[int, bytes]:
         """One request; its status and body."""
@@ -64,7 +67,9 @@ class Running:
                 self.ask("GET", "/records/1")
             except OSError:
                 if self._process.poll() is not None or monotonic() > deadline:
-                    raise NoLoad(f"{self.contender.title} does not start; what it said is above") from None
+                    self._said.seek(0)
+                    said = self._said.read().decode().strip()
+                    raise NoLoad(f"{said}\n{self.contender.title} does not start; what it said is above") from None
                 sleep(0.05)
             else:
                 return
@@ -145,9 +150,13 @@ def running(
 def _process(contender: Contender, dsn: str, pool: int) -> Iterator[Running]:
     port = _free_port()
     command = [sys.executable, "-m", "uvicorn", contender.app, "--port", str(port), *UVICORN]
-    with subprocess.Popen(command, env=_environment(contender.variables, dsn, pool)) as process:
+    environment = _environment(contender.variables, dsn, pool)
+    with (
+        TemporaryFile() as said,  # some say a lot when they are overloaded
+        subprocess.Popen(command, env=environment, stdout=said, stderr=said) as process,
+    ):
         try:
-            yield Running(contender, port, process)
+            yield Running(contender, port, process, said)
         finally:
             process.send_signal(signal.SIGKILL)  # some would wait for those who sleep; PostgreSQL sees connections end
 
