@@ -30,8 +30,9 @@ def _peer(name: str, title: str, holds: str, *packages: str) -> Contender:
     return Contender(name=name, title=title, app=f"benchmarks.http.peers.{name}:app", holds=holds, packages=packages)
 
 
-def _limit(name: str, title: str) -> Contender:
-    return Contender(name=name, title=title, app=f"benchmarks.http.peers.{name}:app", holds="", is_limit=True)
+def _limit(name: str, title: str, module: str = "", **variables: str) -> Contender:
+    app = f"benchmarks.http.peers.{module or name}:app"
+    return Contender(name=name, title=title, app=app, holds="", is_limit=True, variables=variables)
 
 
 STATEMENT = "for each statement or transaction"
@@ -72,7 +73,8 @@ CONTENDERS = (
     _peer("peewee_threads", "Peewee in the threadpool", REQUEST, "peewee", "psycopg"),
     _peer("litestar_asyncpg", "Litestar, asyncpg", STATEMENT, "litestar"),
     _peer("litestar_alchemy", "Litestar, advanced-alchemy", REQUEST, "advanced-alchemy"),
-    _limit("bare_asgi", "bare ASGI, held connections"),
+    _limit("bare_asgi", "bare ASGI, asyncpg"),
+    _limit("bare_asgi_held", "bare ASGI, connections never given back", module="bare_asgi", HELD="1"),
     _limit("no_database", "FastAPI, no database"),
     _limit("pgbench", "pgbench, no HTTP"),
 )
@@ -107,6 +109,7 @@ _CANNOT = {
     "pgbench": {MIX, THREE, DISTANT, SLEEPERS},
     "no_database": {THREE, DISTANT, SLEEPERS},
     "bare_asgi": {SLEEPERS},
+    "bare_asgi_held": {SLEEPERS},
 }
 _OVERLOADED = {
     "ours", "ours_token", "global_pool", "yield_dependency", "dependency_injector", "sqlalchemy_session", "litestar_asyncpg",

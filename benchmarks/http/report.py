@@ -57,7 +57,8 @@ Ratios of medians of this run. A run says whether they are met; no test does.
   up in the table of users: one more statement, which no peer sends. Ratios "ours to it" are those of mode `open`.
 - "Holds a connection" says what a contender, written as its users write it, does with a connection in a request. It decides
   about requests that wait for something else.
-- The limits do less than an application has to. pgbench sends the statements alone, from the contender's processor.
+- The limits, *in italics*, do less than an application has to: no validation and no errors, or no database. Connections that
+  are never given back are never reset. pgbench sends the statements alone, from the contender's processor.
 
 {tables}
 ## The wait for a connection

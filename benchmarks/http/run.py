@@ -34,8 +34,6 @@ from benchmarks.http.waits import waits
 ROUND_TRIP = 0.002
 SLEEPING = 200
 SMALL_POOL = 5
-CARRIED = (16, 32, 64, 128)
-"""How many connections are tried to find what a contender can carry."""
 TIMES_TOO_MANY = 10
 
 
@@ -55,10 +53,13 @@ class Plan:
     rounds_of_one: int
     """For one row by id, which most is compared by."""
     seconds_of_one: int
+    carried: tuple[int, ...]
+    """How many connections are tried to find what a contender can carry."""
+    rounds_of_overload: int
 
 
-FULL = Plan(quick=False, rounds=4, rounds_of_one=5, seconds_of_one=2)
-QUICK = Plan(quick=True, rounds=2, rounds_of_one=2, seconds_of_one=1)
+FULL = Plan(quick=False, rounds=4, rounds_of_one=5, seconds_of_one=2, carried=(16, 32, 64, 128), rounds_of_overload=2)
+QUICK = Plan(quick=True, rounds=2, rounds_of_one=2, seconds_of_one=1, carried=(32, 64), rounds_of_overload=1)
 
 
 @dataclass
@@ -136,12 +137,12 @@ class Run:
 
     def _overloaded(self) -> None:
         with self._started(asked(OVERLOAD, quick=self._plan.quick), self._server.dsn) as up:
-            for _ in range(max(2, self._plan.rounds // 2)):
+            for _ in range(self._plan.rounds_of_overload):
                 for name, each in up.items():
-                    carried = {count: each.sample("one", 1, count) for count in CARRIED}
+                    carried = {count: each.sample("one", 1, count) for count in self._plan.carried}
                     best = max(carried, key=lambda count: carried[count].rate)
                     self._note(PEAK, name, carried[best])
-                    self._note(OVERLOAD, name, each.sample("one", 2, TIMES_TOO_MANY * best))
+                    self._note(OVERLOAD, name, each.sample("one", self._plan.seconds_of_one, TIMES_TOO_MANY * best))
 
     def _waiting(self) -> None:
         with pinned(self._processors.contender):
