@@ -22,6 +22,9 @@ from benchmarks.http.plot import Bar, bars
 from benchmarks.http.run import SLEEPING, SMALL_POOL, TIMES_TOO_MANY, Plan, Results
 from benchmarks.http.targets import TARGETS, Target
 
+_TOO_LONG = {"bare_asgi_held", "pgbench"}
+"""Limits that are left out of the pictures: beside them all others would look alike."""
+
 PACKAGES = {"asyncpg", "fastapi", "httptools", "pydantic", "starlette", "uvicorn", "uvloop"}
 
 TEXT = """\
@@ -182,6 +185,8 @@ def _not_good(figures: Figures) -> str:
 def _picture(results: Results, work: str) -> str:
     rows = []
     for each, figures in _taking_part(results, work):
+        if each.name in _TOO_LONG:
+            continue
         rates = [sample.rate for sample in results.samples[work, each.name]]
         label = each.title.replace("`", "")
         rows.append(Bar(label, figures.rate, min(rates), max(rates), each in {OURS, OURS_WITH_TOKENS}, each.is_limit))
