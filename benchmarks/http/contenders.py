@@ -56,7 +56,12 @@ OURS_WITH_TOKENS = Contender(
     title="Poolkeeper, mode `token`",
     app="benchmarks.http.ours.main:app",
     holds=STATEMENT,
-    variables={**_OURS, "POOLKEEPER_ENV": "production", "POOLKEEPER_AUTH__KEY": "of-a-benchmark-and-nothing-else-" * 2},
+    variables={
+        **_OURS,
+        "POOLKEEPER_ENV": "production",
+        "POOLKEEPER_AUTH__KEY": "of-a-benchmark-and-nothing-else-" * 2,
+        "POOLKEEPER_HTTP__ALLOWED_HOSTS": "127.0.0.1",
+    },
     signs_in=True,
 )
 
