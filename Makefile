@@ -9,7 +9,7 @@ run: .venv/run.stamp
 	@$(BIN)/poolkeeper serve
 
 test: .venv/development.stamp
-	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered
+	$(BIN)/pytest -n auto --cov --cov-report=term-missing:skip-covered
 
 check: .venv/development.stamp
 	$(BIN)/ruff format --check .
