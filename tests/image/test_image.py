@@ -161,10 +161,10 @@ def test_it_is_ready_once_it_is_migrated_from_inside(service: Service) -> None:
     migrated = service.container.run("python", "-m", "service", "migrate", options=service.database)
     assert migrated.returncode == 0, migrated.stderr
 
-    users = service.answer("/users/")
-    assert users.json() == []
-    assert "server" not in users.headers
-    assert service.answer("/health/ready").json() == {"status": "ok"}
+    ready = service.answer("/health/ready")
+    assert ready.json() == {"status": "ok"}
+    assert "server" not in ready.headers
+    assert service.answer("/users/", 401).json()["detail"].startswith("Sign in first")
 
 
 def test_the_health_check_follows_the_service(service: Service) -> None:
