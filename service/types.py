@@ -4,11 +4,22 @@ from typing import Annotated
 
 from fastapi import Path, Query
 from pydantic import AfterValidator
+from starlette.convertors import StringConvertor, register_url_convertor
 
 BIGINT_MAX = 2**63 - 1
 
 Id = Annotated[int, Path(ge=1, le=BIGINT_MAX, examples=[1])]
 """A path's id, within PostgreSQL's bigint."""
+
+
+class _IdPart(StringConvertor):
+    """Where an id stands in a path, and no name does: `/users/me` has methods of its own, and not those of a user."""
+
+    regex = "(?!(?:me|export)(?:/|$))[^/]+"
+
+
+register_url_convertor("id", _IdPart())  # `{user_id:id}`
+
 After = Annotated[int, Query(ge=0, le=BIGINT_MAX, description="The id after which to start")]
 Skip = Annotated[int, Query(ge=0, le=BIGINT_MAX, description="How many to leave out at the start")]
 Limit = Annotated[int, Query(ge=1, le=500, description="How many to give at most")]
