@@ -88,7 +88,7 @@ class Container(containers.DeclarativeContainer):
     bulk_slots = providers.Singleton(BulkSlots, settings.provided.bulk_slots, settings.provided.bulk.max_seconds)
     bulk_item_repository = providers.Factory(BulkItemRepository, connection)
     item_imports = providers.Factory(
-        ItemImports, bulk_item_repository, connection, bulk_slots, settings.provided.bulk.max_bytes
+        ItemImports, bulk_item_repository, connection, bulk_slots, idempotency, settings.provided.bulk.max_bytes
     )
     item_exports = providers.Factory(ItemExports, bulk_item_repository, connection, bulk_slots)
 

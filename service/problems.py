@@ -72,7 +72,8 @@ DETAIL_OF: Mapping[type[Exception], str] = {
 
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-_MOST_FIELDS = 100
+_MOST_FIELDS = 501
+"""An import names a hundred lines, with up to five mistakes in each, and says when there may be more."""
 _LONGEST = 300
 _EXAMPLE_ID = "9f86d081884c7d659a2feaa0c55ad015"
 

@@ -1,6 +1,8 @@
 """`Idempotency-Key` over HTTP."""
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
+from hashlib import sha256
 from typing import Annotated
 
 from fastapi import Depends, Header, Request, Response
@@ -25,10 +27,13 @@ async def attempt_of_anybody(request: Request, response: Response, key: Key = No
     """The request as one that may come again, if it carries a key."""
     if key is None:
         return None
-    target = f"{request.method} {request.url.path}?{request.url.query}\n"
+
+    async def content() -> bytes:
+        return _target(request) + await request.body()
+
     return Attempt(
         key=key,
-        content=target.encode(errors="surrogatepass") + await request.body(),
+        content=content,
         replayed=lambda: response.headers.update({"Idempotency-Replayed": "true"}),
     )
 
@@ -44,3 +49,31 @@ async def attempt(caller: SignedIn, attempt: IdempotentForAll) -> Attempt | None
 
 Idempotent = Annotated[Attempt | None, Depends(attempt)]
 """The parameter of a handler that creates something for the caller who signed in."""
+
+
+class HashedStream:
+    """The body of a request as a stream, and an attempt that knows it by its hash."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._chunks = request.stream()
+        self._hash = sha256()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._chunks:
+            self._hash.update(chunk)
+            yield chunk
+
+    def identify(self, attempt: Attempt) -> Attempt:
+        """The attempt, with the hash of the whole stream for its body: what is not read yet is read for it."""
+
+        async def content() -> bytes:
+            async for _ in self:
+                pass
+            return _target(self._request) + self._hash.digest()
+
+        return replace(attempt, content=content)
+
+
+def _target(request: Request) -> bytes:
+    return f"{request.method} {request.url.path}?{request.url.query}\n".encode(errors="surrogatepass")

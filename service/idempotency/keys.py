@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -13,10 +13,10 @@ from service.errors import Unavailable, Unprocessable
 M = TypeVar("M", bound=BaseModel)
 
 CLAIM_KEY = """
-    INSERT INTO idempotency_keys AS stored (caller, key, fingerprint, expires_at)
-    VALUES ($1, $2, $3, statement_timestamp() + $4 * interval '1 second')
+    INSERT INTO idempotency_keys AS stored (caller, key, expires_at)
+    VALUES ($1, $2, statement_timestamp() + $3 * interval '1 second')
     ON CONFLICT (caller, key) DO UPDATE
-        SET fingerprint = excluded.fingerprint, answer = NULL, user_id = NULL, expires_at = excluded.expires_at
+        SET fingerprint = NULL, answer = NULL, user_id = NULL, expires_at = excluded.expires_at
         WHERE stored.expires_at <= statement_timestamp()
     RETURNING true
 """
@@ -38,7 +38,7 @@ STORE_ANSWER = """
             FOR UPDATE SKIP LOCKED
         )
     )
-    UPDATE idempotency_keys SET answer = $3, user_id = $4
+    UPDATE idempotency_keys SET fingerprint = $3, answer = $4, user_id = $5
     WHERE caller = $1 AND key = $2
 """
 """The transaction's last statement: nothing is waited for while rows of others are locked here to be removed."""
@@ -64,8 +64,8 @@ class Attempt:
     """A request that carries a key, and may have been carried out before."""
 
     key: str
-    content: bytes = field(repr=False)
-    """All that makes it this request and no other: method, target and body, with whatever password is in it."""
+    content: Callable[[], Awaitable[bytes]]
+    """Gives all that makes it this request and no other: method, target and body."""
     caller: int | None = None
     """The id of the user who sent it: keys of different callers are different keys."""
     replayed: Callable[[], None] = lambda: None
@@ -106,37 +106,40 @@ class Idempotency:
         if attempt is None:
             return await work()
         async with self._connection.transaction(isolation="read_committed"):
-            if (kept := await self._claim(attempt)) is not None:
+            if not await self._claim(attempt):
                 attempt.replayed()
-                return answer.model_validate_json(kept)
+                return answer.model_validate_json(await self._kept(attempt))
             done = await work()
+            made = fingerprint(await attempt.content(), self._keys()[0])
             await self._connection.execute(
-                STORE_ANSWER, _caller(attempt), attempt.key, done.model_dump_json(), about(done)
+                STORE_ANSWER, _caller(attempt), attempt.key, made, done.model_dump_json(), about(done)
             )
         return done
 
-    async def _claim(self, attempt: Attempt) -> str | None:
-        """The answer that was kept, or `None` when the work is to be done now."""
-        caller, fingerprints = _caller(attempt), [fingerprint(attempt, key) for key in self._keys()]
+    async def _claim(self, attempt: Attempt) -> bool:
+        """Whether the key is this attempt's from now on."""
         try:
             claimed: bool | None = await self._connection.fetchval(
-                CLAIM_KEY, caller, attempt.key, fingerprints[0], self._ttl_seconds, timeout=self._patience
+                CLAIM_KEY, _caller(attempt), attempt.key, self._ttl_seconds, timeout=self._patience
             )
         except TimeoutError as error:
             raise KeyInUse from error
-        if claimed:
-            return None
-        kept = await self._connection.fetchrow(GET_ANSWER, caller, attempt.key)
+        return claimed is True
+
+    async def _kept(self, attempt: Attempt) -> str:
+        """The answer that was kept for the same request."""
+        kept = await self._connection.fetchrow(GET_ANSWER, _caller(attempt), attempt.key)
         assert kept is not None  # the conflict locked it
-        if not any(hmac.compare_digest(kept["fingerprint"], each) for each in fingerprints):
+        content = await attempt.content()
+        if not any(hmac.compare_digest(kept["fingerprint"], fingerprint(content, key)) for key in self._keys()):
             raise KeyUsedOtherwise
-        kept_answer: str = kept["answer"]
-        return kept_answer
+        answer: str = kept["answer"]
+        return answer
 
 
-def fingerprint(attempt: Attempt, key: bytes) -> bytes:
+def fingerprint(content: bytes, key: bytes) -> bytes:
     """What a request is known by. The prefix keeps it apart from whatever else is signed with the same secret."""
-    return hmac.digest(key, b"idempotency\0" + attempt.content, "sha256")
+    return hmac.digest(key, b"idempotency\0" + content, "sha256")
 
 
 def _caller(attempt: Attempt) -> int:

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 
 from service.access import SignedIn
 from service.bulk import TookTooLong
+from service.idempotency.header import HashedStream, Idempotent
 from service.injection import Provide, inject
 from service.items.exports import ItemExports
 from service.items.formats import CsvLines, JsonLines, Reader
@@ -62,7 +63,11 @@ _LINES = {
 )
 @inject
 async def import_items(
-    caller: SignedIn, user_id: Id, request: Request, imports: ItemImports = Provide["item_imports"]
+    caller: SignedIn,
+    user_id: Id,
+    request: Request,
+    attempt: Idempotent,
+    imports: ItemImports = Provide["item_imports"],
 ) -> Imported:
     """Create the items of a stream, all or none: JSON lines, or CSV with the header `title,description`, in UTF-8.
 
@@ -74,7 +79,8 @@ async def import_items(
         raise HTTPException(415, f"body: must be JSON lines or CSV, sent as one of {', '.join(READERS)}")
     raise_body_limits(request, max_bytes=imports.max_bytes, seconds=imports.max_seconds)
     try:
-        return Imported(imported=await imports.run(user_id, READERS[media_type], request.stream()))
+        stream = HashedStream(request)
+        return await imports.run(user_id, READERS[media_type], aiter(stream), attempt and stream.identify(attempt))
     except BadLines as error:
         mistakes = [{"loc": (where,), "msg": message} for where, message in error.mistakes]
         raise RequestValidationError(mistakes) from error

@@ -5,9 +5,11 @@ from contextlib import aclosing
 
 from service.bulk import BulkSlots
 from service.database import ScopedConnection
+from service.idempotency.keys import Attempt, Idempotency
 from service.items.bulk_repository import BulkItemRepository, ItemRecord
 from service.items.formats import Reader
 from service.items.lines import BadLines, Mistakes, lines_of
+from service.items.schemas import Imported
 
 
 class ItemImports:
@@ -17,28 +19,40 @@ class ItemImports:
     """
 
     def __init__(
-        self, items: BulkItemRepository, connection: ScopedConnection, slots: BulkSlots, max_bytes: int
+        self,
+        items: BulkItemRepository,
+        connection: ScopedConnection,
+        slots: BulkSlots,
+        idempotency: Idempotency,
+        max_bytes: int,
     ) -> None:
         self.max_bytes = max_bytes
         self.max_seconds = slots.seconds
         self._items = items
         self._connection = connection
         self._slots = slots
+        self._idempotency = idempotency
 
-    async def run(self, owner_id: int, reader: type[Reader], chunks: AsyncIterator[bytes]) -> int:
-        """Give a user the items that are in `chunks`; gives their number.
+    async def run(
+        self, owner_id: int, reader: type[Reader], chunks: AsyncIterator[bytes], attempt: Attempt | None = None
+    ) -> Imported:
+        """Give a user the items that are in `chunks`, once for an attempt.
 
-        Raises `BadLines`, `UserNotFound`, `TooManyAtOnce`, `TookTooLong` at the limit in time, and what `chunks` raises.
-        Nothing is stored then.
+        Raises `BadLines`, `UserNotFound`, `TooManyAtOnce`, `TookTooLong` at the limit in time, and what `chunks` and
+        `Idempotency.once` raise. Nothing is stored then.
         """
+
+        async def copy() -> Imported:
+            async with aclosing(source.read()) as records:
+                await self._items.check_owner(owner_id)
+                await self._items.add_all(records, self._slots.seconds)
+            return Imported(imported=source.count)
+
         source = _Records(owner_id, reader, chunks)
         with self._slots.taken():
-            async with self._connection.transaction():
-                async with self._slots.limit(), aclosing(source.read()) as records:
-                    await self._items.check_owner(owner_id)
-                    await self._items.allow(self._slots.seconds)
-                    await self._items.add_all(records, self._slots.seconds)
-        return source.count
+            async with self._connection.transaction(isolation="read_committed"), self._slots.limit():
+                await self._items.allow(self._slots.seconds)
+                return await self._idempotency.once(attempt, Imported, copy, about=lambda _: owner_id)
 
 
 class _Records:

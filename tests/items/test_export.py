@@ -14,6 +14,7 @@ from containers import Container
 from service.bulk import BulkSlots
 from service.items.exports import ItemExports
 from service.items.formats import CsvLines
+from service.items.schemas import Imported
 from service.startup import opened
 from tests.database.helpers import until, whole
 from tests.items.sockets import EXPORT, import_beginning, listening, sent
@@ -270,7 +271,7 @@ async def test_the_limits_for_short_statements_do_not_end_what_waits_for_its_cli
     async with opened(Container()) as container, container.database().scope("slow"):
         await container.connection().execute(INSERT_MANY, 150)
         owner_id = await container.connection().fetchval("SELECT id FROM users")
-        assert await container.item_imports().run(owner_id, CsvLines, body()) == 1
+        assert await container.item_imports().run(owner_id, CsvLines, body()) == Imported(imported=1)
         await container.item_exports().run(None, pause)
     assert len(paused) == 4
     assert paused[-1].endswith(b'"title":"A cup","description":null,"owner_id":%d}\n' % owner_id)

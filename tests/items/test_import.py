@@ -169,7 +169,12 @@ async def test_a_body_larger_than_its_own_limit_is_a_413(
     body = GOOD * 60_000  # more than http.max_body_bytes
     assert (await _import(client, user_id, body)).json() == {"imported": 60_000}
     small = providers.Factory(
-        ItemImports, container.bulk_item_repository, container.connection, container.bulk_slots, 2000
+        ItemImports,
+        container.bulk_item_repository,
+        container.connection,
+        container.bulk_slots,
+        container.idempotency,
+        2000,
     )
     with container.item_imports.override(small):
         for sent in (GOOD * 200, _parts(GOOD * 200, 100)):
@@ -299,3 +304,21 @@ async def _outcome(reader: type[Reader], body: bytes, size: int) -> list[NewItem
     except BadLines as error:
         return list(error.mistakes)
     return items
+
+
+async def test_an_import_with_a_key_is_carried_out_once(cloned_client: AsyncClient) -> None:
+    """Sent again, or twice at once, the same body gives the first answer; another body is a 422, and changes nothing."""
+    user = (await cloned_client.post("/users/", json={"email": "ada@example.com", "password": "correct horse"})).json()
+
+    async def send(body: bytes | AsyncIterator[bytes]) -> Response:
+        headers = {"Content-Type": "application/jsonl", "Idempotency-Key": "one"}
+        return await cloned_client.post(f"/users/{user['id']}/items/import", content=body, headers=headers)
+
+    assert (await send(b'{"title": ""}\n')).status_code == 422
+    first, second = await asyncio.gather(send(GOOD * 50), send(_parts(GOOD * 50, 100)))
+    again = await send(_parts(GOOD * 50, 7))
+    assert [answer.status_code for answer in (first, second, again)] == [201] * 3
+    assert first.content == second.content == again.content == b'{"imported":50}'
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert (await send(GOOD * 51)).status_code == 422
+    assert len((await cloned_client.get("/items/?limit=500")).json()) == 50

@@ -14,7 +14,7 @@ def upgrade() -> None:
         CREATE TABLE idempotency_keys (
             caller      bigint NOT NULL,
             key         text NOT NULL,
-            fingerprint bytea NOT NULL,
+            fingerprint bytea,
             answer      text,
             user_id     bigint,
             expires_at  timestamptz NOT NULL,
