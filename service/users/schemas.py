@@ -2,10 +2,14 @@
 
 from typing import Annotated
 
+from email_validator import SPECIAL_USE_DOMAIN_NAMES
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, EmailStr, Field, SecretStr
 
 from service.items.schemas import Item
 from service.types import storable
+
+_RESERVED = rf"[.@]({'|'.join(SPECIAL_USE_DOMAIN_NAMES)})$"
+"""What no address ends with (RFC 6761)."""
 
 
 def _bare(email: object) -> object:
@@ -19,7 +23,11 @@ def _storable(password: SecretStr) -> SecretStr:
     return password
 
 
-Email = Annotated[EmailStr, BeforeValidator(_bare), Field(max_length=254, examples=["ada@example.com"])]
+Email = Annotated[
+    EmailStr,
+    BeforeValidator(_bare),
+    Field(max_length=254, examples=["ada@example.com"], json_schema_extra={"not": {"pattern": _RESERVED}}),
+]
 Password = Annotated[
     SecretStr,
     AfterValidator(_storable),

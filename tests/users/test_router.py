@@ -53,10 +53,10 @@ async def test_an_id_outside_bigint_is_a_422_that_names_it(client: AsyncClient, 
     assert answer.json()["errors"][0]["field"] == "path.user_id"
 
 
-@pytest.mark.parametrize(("path", "method"), [("/users/me", "PATCH"), ("/users/me", "DELETE"), ("/items/export", "PATCH")])
-async def test_a_name_where_an_id_would_stand_has_its_own_methods(
-    client: AsyncClient, path: str, method: str
-) -> None:
+@pytest.mark.parametrize(
+    ("path", "method"), [("/users/me", "PATCH"), ("/users/me", "DELETE"), ("/items/export", "PATCH")]
+)
+async def test_a_name_where_an_id_would_stand_has_its_own_methods(client: AsyncClient, path: str, method: str) -> None:
     """What can be done to a user or an item by its id is a 405 there, and `Allow` does not offer it."""
     answer = await client.request(method, path)
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET")

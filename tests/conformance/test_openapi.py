@@ -1,0 +1,73 @@
+"""The service does what its OpenAPI document says, and nothing else: Schemathesis, with all its phases and checks."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import Popen
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from containers import Container
+from service.users.schemas import NewUser, User
+from tests.processes import answer, free_port, run, running
+
+pytestmark = pytest.mark.conformance
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+EXAMPLES = os.environ.get("CONFORMANCE_EXAMPLES", "10")
+"""How many requests of a kind are made for each operation."""
+SEED = os.environ.get("CONFORMANCE_SEED", "1")
+PASSWORD = "known to this test alone"  # with the one of the document's examples, a request might change it
+SETTINGS = {
+    "POOLKEEPER_ENV": "development",
+    "POOLKEEPER_DIAGNOSTICS__SLOW_SECONDS": "0",
+    "POOLKEEPER_PASSWORDS__MEMORY_KIB": "64",
+    "POOLKEEPER_PASSWORDS__TIME_COST": "1",
+}
+
+
+@pytest.fixture(params=["token", "open"])
+def service(request: pytest.FixtureRequest, folder: Path, clone_dsn: str) -> Iterator[str]:
+    """Where the service answers, in each mode."""
+    port = free_port()
+    settings = {**SETTINGS, "DATABASE_URL": clone_dsn, "POOLKEEPER_AUTH__MODE": request.param}
+    with running("uvicorn", "service.main:app", "--port", str(port), cwd=folder, **settings) as process:
+        url = f"http://127.0.0.1:{port}"
+        assert answer(f"{url}/health/ready", process, seconds=120).status_code == 200
+        yield url
+        _check_log(process, folder / "output.txt")
+
+
+async def _user(container: Container, email: str, password: str = PASSWORD, *, is_admin: bool = False) -> User:
+    async with container.database().scope("a user"):
+        user = await container.user_service().register(NewUser(email=email, password=SecretStr(password)))
+        if is_admin:
+            await container.user_service().make_admin(user.id)
+    return user
+
+
+@pytest.mark.parametrize("caller", ["nobody", "user", "admin"])
+async def test_the_service_does_what_its_document_says(
+    cloned_container: Container, service: str, folder: Path, caller: str
+) -> None:
+    """Every operation, with data that fit the document and data that do not, by themselves and one after another."""
+    await _user(cloned_container, "ada@example.com", "correct horse battery staple")  # as the examples have it
+    user = await _user(cloned_container, "caller@example.com", is_admin=caller == "admin")
+    token = httpx.post(f"{service}/token", data={"username": user.email, "password": PASSWORD}).json()["access_token"]
+    options = [] if caller == "nobody" else ["--header", f"Authorization: Bearer {token}"]
+    variables = {"CONFORMANCE_USER_ID": str(user.id), "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+    done = run(
+        "schemathesis", "--config-file", str(CONFIG), "run", f"{service}/openapi.json", "--no-color",
+        "--seed", SEED, "--max-examples", EXAMPLES, *options, cwd=folder, seconds=900, **variables,
+    )  # fmt: skip
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _check_log(process: Popen[str], log: Path) -> None:
+    """The service still runs, and nothing went wrong inside."""
+    assert process.poll() is None
+    assert "Traceback" not in log.read_text()
