@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import Path, Query
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
 BIGINT_MAX = 2**63 - 1
@@ -36,5 +36,7 @@ def storable(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(storable)]
+STORABLE = {"pattern": r"^[^\u0000]*$"}
+"""The same in OpenAPI, where surrogates need no words: UTF-8 has none."""
+Text = Annotated[str, AfterValidator(storable), Field(json_schema_extra=STORABLE)]
 """Text that PostgreSQL can store."""

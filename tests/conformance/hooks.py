@@ -58,20 +58,20 @@ def before_load_schema(_: HookContext, document: dict[str, Any]) -> None:
 
 
 @schemathesis.hook
-def before_call(_: HookContext, case: Case, __: dict[str, Any]) -> None:
+def before_call(_: HookContext, case: Case[Any], __: dict[str, Any]) -> None:
     """Turn away what would end the token that all other calls are made with."""
     if str(case.path_parameters.get("user_id")) == OWN_ID and _ends_tokens(case):
         case.path_parameters["user_id"] = ELSEWHERE
 
 
-def _ends_tokens(case: Case) -> bool:
+def _ends_tokens(case: Case[Any]) -> bool:
     if case.operation.path == "/users/{user_id}":
         deactivates = isinstance(case.body, dict) and "is_active" in case.body
         return case.method == "DELETE" or (case.method == "PATCH" and deactivates)
-    return case.operation.path == "/users/{user_id}/password"
+    return bool(case.operation.path == "/users/{user_id}/password")
 
 
 @schemathesis.hook
-def filter_failure(_: HookContext, failure: Failure, __: Case, response: Response) -> bool:
+def filter_failure(_: HookContext, failure: Failure, __: Case[Any], response: Response) -> bool:
     """Whether a failure counts."""
     return not (isinstance(failure, RejectedPositiveData) and response.json()["detail"] in CONTRADICTS_WHAT_IS_STORED)

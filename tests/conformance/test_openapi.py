@@ -56,8 +56,9 @@ async def test_the_service_does_what_its_document_says(
     """Every operation, with data that fit the document and data that do not, by themselves and one after another."""
     await _user(cloned_container, "ada@example.com", "correct horse battery staple")  # as the examples have it
     user = await _user(cloned_container, "caller@example.com", is_admin=caller == "admin")
-    token = httpx.post(f"{service}/token", data={"username": user.email, "password": PASSWORD}).json()["access_token"]
-    options = [] if caller == "nobody" else ["--header", f"Authorization: Bearer {token}"]
+    async with httpx.AsyncClient() as client:
+        signed_in = await client.post(f"{service}/token", data={"username": user.email, "password": PASSWORD})
+    options = [] if caller == "nobody" else ["--header", f"Authorization: Bearer {signed_in.json()['access_token']}"]
     variables = {"CONFORMANCE_USER_ID": str(user.id), "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
     done = run(
         "schemathesis", "--config-file", str(CONFIG), "run", f"{service}/openapi.json", "--no-color",

@@ -159,6 +159,15 @@ async def test_a_user_is_changed_in_what_is_given(client: AsyncClient) -> None:
     assert (inactive.json()["email"], inactive.json()["is_active"]) == ("countess@example.com", False)
 
 
+@pytest.mark.parametrize("is_active", [0, "no", "false", []])
+async def test_only_true_and_false_say_whether_a_user_is_active(client: AsyncClient, is_active: object) -> None:
+    """What a program of another language takes for false is refused, and nobody is shut out by it."""
+    user = (await client.post("/users/", json=ADA)).json()
+    refused = await client.patch(f"/users/{user['id']}", json={"is_active": is_active})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "body.is_active")
+    assert (await client.get(f"/users/{user['id']}")).json()["is_active"] is True
+
+
 async def test_a_change_to_a_taken_address_is_a_400(client: AsyncClient) -> None:
     """In whatever case, and nothing is changed; one's own in another case is free."""
     await client.post("/users/", json=ADA)
