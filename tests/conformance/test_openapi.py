@@ -16,10 +16,17 @@ from tests.processes import answer, free_port, run, running
 pytestmark = pytest.mark.conformance
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = Path(__file__).with_name("schemathesis.toml")
-EXAMPLES = os.environ.get("CONFORMANCE_EXAMPLES", "10")
-"""How many requests of a kind are made for each operation."""
-SEED = os.environ.get("CONFORMANCE_SEED", "1")
+EXAMPLES = int(os.environ.get("CONFORMANCE_EXAMPLES", "10"))
+"""How many requests are made up for each operation, beside those at the edges of its schema."""
+SEED = int(os.environ.get("CONFORMANCE_SEED", "1"))
+CONFIGURATION = f"""
+hooks = "tests.conformance.hooks"
+seed = {SEED}
+continue-on-failure = true
+generation = {{ max-examples = {EXAMPLES}, database = "none" }}
+phases.stateful.generation.max-examples = {4 * EXAMPLES}
+cache.enabled = false
+"""
 PASSWORD = "known to this test alone"  # with the one of the document's examples, a request might change it
 SETTINGS = {
     "POOLKEEPER_ENV": "development",
@@ -54,6 +61,7 @@ async def test_the_service_does_what_its_document_says(
     cloned_container: Container, service: str, folder: Path, caller: str
 ) -> None:
     """Every operation, with data that fit the document and data that do not, by themselves and one after another."""
+    (folder / "schemathesis.toml").write_text(CONFIGURATION)
     await _user(cloned_container, "ada@example.com", "correct horse battery staple")  # as the examples have it
     user = await _user(cloned_container, "caller@example.com", is_admin=caller == "admin")
     async with httpx.AsyncClient(base_url=service) as client:
@@ -68,10 +76,7 @@ async def test_the_service_does_what_its_document_says(
 
 def _command(service: str, headers: dict[str, str]) -> list[str]:
     options = [f"--header={name}: {value}" for name, value in headers.items()]
-    return [
-        "schemathesis", "--config-file", str(CONFIG), "run", f"{service}/openapi.json", "--no-color",
-        "--checks", "all", "--seed", SEED, "--max-examples", EXAMPLES, *options,
-    ]  # fmt: skip
+    return ["schemathesis", "run", f"{service}/openapi.json", "--checks=all", "--no-color", *options]
 
 
 def _variables(user: User) -> dict[str, str]:
