@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r
 
-.PHONY: run test check lock traps bench bench-quick wheel-test image-test browser-test
+.PHONY: run test check lock conformance traps bench bench-quick wheel-test image-test browser-test
 
 run: .venv/run.stamp
 	@$(BIN)/poolkeeper serve
@@ -18,6 +18,9 @@ check: .venv/development.stamp
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/python -m tests.documents
+
+conformance: .venv/development.stamp
+	$(BIN)/pytest -n 2 -m conformance
 
 wheel-test: .venv/development.stamp
 	$(BIN)/pytest -m packaging

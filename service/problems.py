@@ -111,7 +111,7 @@ class ProblemResponse(JSONResponse):
 
 
 _EXAMPLES = {
-    400: "Email already registered",
+    400: "There was an error parsing the body",
     401: Unauthorized.message,
     403: Forbidden.message,
     404: "User not found",
@@ -131,7 +131,7 @@ _HEADERS = {
     503: _RETRY,
 }
 """The headers that answers of a status have in OpenAPI."""
-_OF_A_BODY = (408, 413, 415)
+_OF_A_BODY = (400, 408, 413, 415)
 
 
 def answers(*statuses: int, validates: bool = True) -> dict[int | str, dict[str, Any]]:

@@ -3,12 +3,23 @@
 from typing import Annotated
 
 from fastapi import Path, Query
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
+from starlette.convertors import StringConvertor, register_url_convertor
 
 BIGINT_MAX = 2**63 - 1
 
 Id = Annotated[int, Path(ge=1, le=BIGINT_MAX, examples=[1])]
 """A path's id, within PostgreSQL's bigint."""
+
+
+class _IdPart(StringConvertor):
+    """Where an id stands in a path, and no name does: `/users/me` has methods of its own, and not those of a user."""
+
+    regex = "(?!(?:me|export)(?:/|$))[^/]+"
+
+
+register_url_convertor("id", _IdPart())  # `{user_id:id}`
+
 After = Annotated[int, Query(ge=0, le=BIGINT_MAX, description="The id after which to start")]
 Skip = Annotated[int, Query(ge=0, le=BIGINT_MAX, description="How many to leave out at the start")]
 Limit = Annotated[int, Query(ge=1, le=500, description="How many to give at most")]
@@ -25,5 +36,7 @@ def storable(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(storable)]
+STORABLE = {"pattern": r"^[^\u0000]*$"}
+"""The same in OpenAPI, where surrogates need no words: UTF-8 has none."""
+Text = Annotated[str, AfterValidator(storable), Field(json_schema_extra=STORABLE)]
 """Text that PostgreSQL can store."""

@@ -190,9 +190,9 @@ def _responses(app: FastAPI, operation: str) -> dict[str, Any]:
 
 
 def test_openapi_says_what_can_be_wrong_with_a_body(app: FastAPI) -> None:
-    """Too large, too slow, not JSON: where there is one."""
-    assert {"408", "413", "415"} <= _responses(app, "/users/ post").keys()
-    assert not {"408", "413", "415"} & _responses(app, "/users/ get").keys()
+    """Not UTF-8, too slow, too large, not JSON: where there is one."""
+    assert {"400", "408", "413", "415"} <= _responses(app, "/users/{user_id}/items/ post").keys()
+    assert not {"400", "408", "413", "415"} & _responses(app, "/users/ get").keys()
 
 
 def test_openapi_documents_the_headers_of_errors() -> None:

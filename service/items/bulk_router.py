@@ -54,10 +54,10 @@ _LINES = {
 
 
 @router.post(
-    "/users/{user_id}/items/import",
+    "/users/{user_id:id}/items/import",
     status_code=201,
     summary="Give a user many items",
-    responses=answers(400, 401, 403, 404, 408, 413, 415),
+    responses=answers(401, 403, 404, 413),
     openapi_extra=_BODY,
 )
 @inject

@@ -17,7 +17,7 @@ router = APIRouter(tags=["items"])
 
 
 @router.post(
-    "/users/{user_id}/items/",
+    "/users/{user_id:id}/items/",
     status_code=201,
     summary="Give a user an item",
     responses=answers(401, 403, 404, 413),
@@ -31,7 +31,7 @@ async def create_item(
     return await items.create(user_id, new, attempt)
 
 
-@router.get("/users/{user_id}/items/", summary="List a user's items", responses=answers(401, 403, 404))
+@router.get("/users/{user_id:id}/items/", summary="List a user's items", responses=answers(401, 403, 404))
 @inject
 async def list_items_of_user(
     caller: SignedIn,
@@ -64,14 +64,14 @@ async def list_items(
     return page(rows, limit, request, response)
 
 
-@router.get("/items/{item_id}", summary="Read an item", responses=answers(401, 404))
+@router.get("/items/{item_id:id}", summary="Read an item", responses=answers(401, 404))
 @inject
 async def read_item(caller: SignedIn, item_id: Id, items: ItemService = Provide["item_service"]) -> Item:
     """One item. Another user's is not found."""
     return await items.get(item_id, owner_id=caller.owner_id)
 
 
-@router.patch("/items/{item_id}", summary="Change an item", responses=answers(401, 404, 413))
+@router.patch("/items/{item_id:id}", summary="Change an item", responses=answers(401, 404, 413))
 @inject
 async def change_item(
     caller: SignedIn, item_id: Id, change: ChangedItem, items: ItemService = Provide["item_service"]
@@ -80,7 +80,7 @@ async def change_item(
     return await items.change(item_id, change, owner_id=caller.owner_id)
 
 
-@router.delete("/items/{item_id}", status_code=204, summary="Delete an item", responses=answers(401, 404))
+@router.delete("/items/{item_id:id}", status_code=204, summary="Delete an item", responses=answers(401, 404))
 @inject
 async def delete_item(caller: SignedIn, item_id: Id, items: ItemService = Provide["item_service"]) -> None:
     """Delete an item. Another user's is not found."""

@@ -57,7 +57,7 @@ async def read_me(caller: SignedIn, users: UserService = Provide["user_service"]
     return await users.get(caller.user_id)
 
 
-@router.get("/{user_id}", summary="Read a user", responses=answers(401, 403, 404))
+@router.get("/{user_id:id}", summary="Read a user", responses=answers(401, 403, 404))
 @inject
 async def read_user(caller: SignedIn, user_id: Id, users: UserService = Provide["user_service"]) -> User:
     """One user with its items."""
@@ -65,7 +65,7 @@ async def read_user(caller: SignedIn, user_id: Id, users: UserService = Provide[
     return await users.get(user_id)
 
 
-@router.patch("/{user_id}", summary="Change a user", responses=answers(400, 401, 403, 404, 413))
+@router.patch("/{user_id:id}", summary="Change a user", responses=answers(400, 401, 403, 404, 413))
 @inject
 async def change_user(
     caller: SignedIn, user_id: Id, change: ChangedUser, users: UserService = Provide["user_service"]
@@ -78,7 +78,7 @@ async def change_user(
 
 
 @router.put(
-    "/{user_id}/password",
+    "/{user_id:id}/password",
     status_code=204,
     summary="Change a password",
     responses=answers(400, 401, 403, 404, 413, 429),
@@ -98,7 +98,7 @@ async def change_password(
     await users.change_password(caller, user_id, change)
 
 
-@router.delete("/{user_id}", status_code=204, summary="Delete a user", responses=answers(401, 403, 404))
+@router.delete("/{user_id:id}", status_code=204, summary="Delete a user", responses=answers(401, 403, 404))
 @inject
 async def delete_user(caller: SignedIn, user_id: Id, users: UserService = Provide["user_service"]) -> None:
     """Delete a user and all its items, at once or not at all."""

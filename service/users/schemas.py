@@ -2,10 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, EmailStr, Field, SecretStr
+from email_validator import SPECIAL_USE_DOMAIN_NAMES
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, EmailStr, Field, SecretStr, StrictBool
 
 from service.items.schemas import Item
-from service.types import storable
+from service.types import STORABLE, storable
+
+_RESERVED = rf"[.@]({'|'.join(SPECIAL_USE_DOMAIN_NAMES)})$"
+"""What no address ends with (RFC 6761)."""
 
 
 def _bare(email: object) -> object:
@@ -19,11 +23,15 @@ def _storable(password: SecretStr) -> SecretStr:
     return password
 
 
-Email = Annotated[EmailStr, BeforeValidator(_bare), Field(max_length=254, examples=["ada@example.com"])]
+Email = Annotated[
+    EmailStr,
+    BeforeValidator(_bare),
+    Field(max_length=254, examples=["ada@example.com"], json_schema_extra={"not": {"pattern": _RESERVED}}),
+]
 Password = Annotated[
     SecretStr,
     AfterValidator(_storable),
-    Field(min_length=1, max_length=1024, examples=["correct horse battery staple"]),
+    Field(min_length=1, max_length=1024, examples=["correct horse battery staple"], json_schema_extra=STORABLE),
 ]
 
 
@@ -43,7 +51,7 @@ class ChangedUser(BaseModel):
 
     email: Email | None = None
     is_active: Annotated[
-        bool | None, Field(description="An admin's to set. An inactive user cannot sign in.", examples=[True])
+        StrictBool | None, Field(description="An admin's to set. An inactive user cannot sign in.", examples=[True])
     ] = None
 
 

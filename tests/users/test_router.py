@@ -54,6 +54,15 @@ async def test_an_id_outside_bigint_is_a_422_that_names_it(client: AsyncClient, 
 
 
 @pytest.mark.parametrize(
+    ("path", "method"), [("/users/me", "PATCH"), ("/users/me", "DELETE"), ("/items/export", "PATCH")]
+)
+async def test_a_name_where_an_id_would_stand_has_its_own_methods(client: AsyncClient, path: str, method: str) -> None:
+    """What can be done to a user or an item by its id is a 405 there, and `Allow` does not offer it."""
+    answer = await client.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+
+
+@pytest.mark.parametrize(
     ("change", "field"),
     [
         ({"email": "not an address"}, "body.email"),
@@ -148,6 +157,15 @@ async def test_a_user_is_changed_in_what_is_given(client: AsyncClient) -> None:
     assert (await client.patch(f"/users/{user['id']}", json={})).json() == changed.json()
     inactive = await client.patch(f"/users/{user['id']}", json={"is_active": False})
     assert (inactive.json()["email"], inactive.json()["is_active"]) == ("countess@example.com", False)
+
+
+@pytest.mark.parametrize("is_active", [0, "no", "false", []])
+async def test_only_true_and_false_say_whether_a_user_is_active(client: AsyncClient, is_active: object) -> None:
+    """What a program of another language takes for false is refused, and nobody is shut out by it."""
+    user = (await client.post("/users/", json=ADA)).json()
+    refused = await client.patch(f"/users/{user['id']}", json={"is_active": is_active})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "body.is_active")
+    assert (await client.get(f"/users/{user['id']}")).json()["is_active"] is True
 
 
 async def test_a_change_to_a_taken_address_is_a_400(client: AsyncClient) -> None:
