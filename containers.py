@@ -48,6 +48,7 @@ class Container(containers.DeclarativeContainer):
         time_cost=settings.provided.passwords.time_cost,
         threads=settings.provided.passwords.threads,
         min_length=settings.provided.passwords.min_length,
+        max_waiting=settings.provided.passwords.max_waiting,
     )
     tokens = providers.Singleton(
         Tokens,
