@@ -6,6 +6,7 @@ import pytest
 
 from containers import Container
 from service.app import create_app
+from service.auth.options import EXAMPLE_KEY
 from service.configuration import ConfigurationError
 from service.settings import Settings, shown
 
@@ -158,6 +159,7 @@ KEY = "A9b8C7d6E5f4G3h2I1j0K9l8M7n6O5p4"
         ("AUTH__KEY", "changeme" * 4, r"auth\.key: looks like an example"),
         ("AUTH__KEY", "a" * 40, r"auth\.key: looks like an example"),
         ("AUTH__PREVIOUS_KEY", "a" * 40, r"auth\.previous_key: looks like an example"),
+        ("AUTH__PREVIOUS_KEY", EXAMPLE_KEY, r"auth\.previous_key: looks like an example"),
         ("DIAGNOSTICS__ENABLED", "true", r"diagnostics\.enabled: production does not"),
     ],
 )

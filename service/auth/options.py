@@ -42,9 +42,10 @@ class AuthOptions(BaseModel):
         """Raises `ValueError` for what must not be where others than its developer call. A missing key is no mistake yet."""
         if self.mode == "open":
             raise ValueError(f"auth.mode: open is for development: {environment} needs token")
-        for name, key in zip(("key", "previous_key"), self.keys, strict=False):
-            if key.get_secret_value() != EXAMPLE_KEY and _is_guessable(key.get_secret_value()):
-                raise ValueError(f"auth.{name}: looks like an example: {MAKE_A_KEY}")
+        if self.previous_key is not None and _is_guessable(self.previous_key.get_secret_value()):
+            raise ValueError(f"auth.previous_key: looks like an example: {MAKE_A_KEY}")
+        if self.has_own_key and _is_guessable(self.key.get_secret_value()):
+            raise ValueError(f"auth.key: looks like an example: {MAKE_A_KEY}")
 
 
 def _is_guessable(key: str) -> bool:

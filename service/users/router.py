@@ -104,7 +104,8 @@ async def change_password(
 ) -> None:
     """Change a user's password, which ends all its tokens. Tries at it count as tries to sign in."""
     caller.require(user_id)
-    await limiter.check("login", address=f"user {user_id}", client=request.client and request.client.host)
+    owner = f"user {user_id}\0"  # no address has that: nobody else can use up this user's tries by signing in
+    await limiter.check("login", address=owner, client=request.client and request.client.host)
     await users.change_password(caller, user_id, change)
 
 

@@ -151,6 +151,23 @@ async def test_a_change_of_address_counts_as_a_registration(
     assert other.status_code == 200
 
 
+async def test_nobody_else_uses_up_a_users_tries_at_its_password(
+    cloned_container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever name others sign in with."""
+    monkeypatch.setenv("POOLKEEPER_LIMITS__ENABLED", "true")
+    monkeypatch.setenv("POOLKEEPER_LIMITS__LOGIN_PER_ADDRESS", "2/minute")
+    cloned_container.settings.reset()
+    transport = ASGITransport(create_app(cloned_container))
+    async with AsyncClient(transport=transport, base_url="http://test") as client:
+        user_id = (await client.post("/users/", json=ADA)).json()["id"]
+        name = f"user {user_id}"
+        others = [await client.post("/token", data={"username": name, "password": "wrong"}) for _ in range(3)]
+        changed = await client.put(f"/users/{user_id}/password", json={"password": "battery staple"})
+    assert [answer.status_code for answer in others] == [401, 401, 429]
+    assert changed.status_code == 204
+
+
 async def test_without_a_database_an_attempt_is_a_503(monkeypatch: pytest.MonkeyPatch) -> None:
     """As everything else is: nobody gets in uncounted."""
     monkeypatch.setenv("DATABASE_URL", f"postgresql://nobody@127.0.0.1:{free_port()}/nothing")
