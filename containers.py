@@ -48,6 +48,7 @@ class Container(containers.DeclarativeContainer):
         time_cost=settings.provided.passwords.time_cost,
         threads=settings.provided.passwords.threads,
         min_length=settings.provided.passwords.min_length,
+        max_waiting=settings.provided.passwords.max_waiting,
     )
     tokens = providers.Singleton(
         Tokens,
@@ -62,7 +63,7 @@ class Container(containers.DeclarativeContainer):
     token_authentication = providers.Factory(TokenAuthentication, account_repository, tokens)
     open_authentication = providers.Factory(OpenAuthentication, account_repository, tokens)
     authentication = providers.Selector(
-        settings.provided.auth.mode, token=token_authentication, open=open_authentication
+        settings.provided.auth_mode, token=token_authentication, open=open_authentication
     )
 
     rate_limits = providers.Singleton(RateLimitStorage, connection)

@@ -1,7 +1,6 @@
 """The application: routers, middleware, errors and lifetime around a container."""
 
 import logging
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,7 +20,7 @@ from service.diagnostics.timing import ServerTiming
 from service.documentation.router import router as documentation_router
 from service.drain import Drain
 from service.health.router import router as health_router
-from service.injection import refuse_visible_injections
+from service.injection import modules_with_injections, refuse_visible_injections
 from service.items.bulk_router import router as bulk_router
 from service.items.router import router as items_router
 from service.middleware import BodyLimits, Edge, Failures, ReadableStart, ScopeMiddleware
@@ -49,7 +48,7 @@ def create_app(container: Container) -> FastAPI:
     routers = ROUTERS + (DIAGNOSTICS if settings.diagnostics.enabled else ())
     routers += DOCUMENTATION if settings.documentation_enabled else ()
     _wire(container, {call for router in routers for call in _calls(router)} | {identify})
-    is_open = settings.auth.mode == "open"
+    is_open = settings.auth_mode == "open"
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -85,7 +84,7 @@ def _add_middleware(app: FastAPI, settings: Settings, database: Database, drain:
         app.add_middleware(ServerTiming, database=database)
     app.add_middleware(BodyLimits, max_bytes=settings.http.max_body_bytes, seconds=settings.http.body_seconds)
     app.add_middleware(ScopeMiddleware, database=database)
-    if settings.auth.mode == "open":
+    if settings.auth_mode == "open":
         app.add_middleware(LoopbackOnly)
     app.add_middleware(Failures)
     if settings.http.allowed_origins:
@@ -103,7 +102,7 @@ def _add_middleware(app: FastAPI, settings: Settings, database: Database, drain:
 def _wire(container: Container, calls: set[Callable[..., Any]]) -> None:
     for call in calls:
         refuse_visible_injections(call)
-    container.wire(modules=sorted({call.__module__ for call in calls if call.__module__ in sys.modules}))
+    container.wire(modules=sorted({call.__module__ for call in calls} & modules_with_injections()))
 
 
 def _says_who_may_call(router: APIRouter) -> bool:

@@ -153,7 +153,7 @@ def _password() -> str:
     if sys.stdin.isatty():
         typed: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
         return typed
-    return sys.stdin.readline().rstrip("\n")
+    return sys.stdin.readline().rstrip("\r\n")  # a file from Windows has both
 
 
 def _with_database(work: Callable[[Target], Awaitable[T]]) -> T:

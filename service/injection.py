@@ -76,6 +76,11 @@ def _stand_in(function: Callable[..., Any]) -> None:
         bindings.add_injection(name, refusal)
 
 
+def modules_with_injections() -> set[str]:
+    """The names of modules in which `inject` is used. Wiring looks at every member of a module: others are not worth it."""
+    return {function.__module__ for function in list(_injected)}
+
+
 def refuse_visible_injections(endpoint: Callable[..., Any]) -> None:
     """Raises `NotWired` for an endpoint whose caller would have to pass what should be injected.
 

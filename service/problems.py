@@ -72,10 +72,13 @@ DETAIL_OF: Mapping[type[Exception], str] = {
 
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-_MOST_FIELDS = 501
-"""An import names a hundred lines, with up to five mistakes in each, and says when there may be more."""
+_MOST_FIELDS = 50
 _LONGEST = 300
 _EXAMPLE_ID = "9f86d081884c7d659a2feaa0c55ad015"
+
+
+class CountedMistakes(RequestValidationError):
+    """Mistakes of which whoever found them keeps the number in bounds: all of them are named."""
 
 
 class FieldProblem(BaseModel):
@@ -195,7 +198,7 @@ def _invalid(scope: Scope, error: RequestValidationError) -> ProblemResponse:
         return _answer(scope, 415, _EXAMPLES[415], headers={"Accept": "application/json"})
     fields = [
         {"field": _short(_field(mistake["loc"])), "message": _short(mistake["msg"].removeprefix("Value error, "))}
-        for mistake in mistakes[:_MOST_FIELDS]
+        for mistake in (mistakes if isinstance(error, CountedMistakes) else mistakes[:_MOST_FIELDS])
     ]
     detail = "; ".join(f"{field['field']}: {field['message']}" for field in fields)
     if more := len(mistakes) - len(fields):

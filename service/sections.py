@@ -81,6 +81,8 @@ class PasswordSettings(BaseModel):
     time_cost: Annotated[int, Field(ge=1)] = 2
     threads: Annotated[int, Field(ge=1)] = 2
     """How many passwords are hashed at once."""
+    max_waiting: Annotated[int, Field(ge=1)] = 200
+    """How many are hashed or wait for it at once, in each process; the next gets a 503."""
     min_length: Annotated[int, Field(ge=1, le=64)] = 8
     """Characters of a new password at least. Eight is the least that OWASP's ASVS 5.0 (6.2.1) allows; it advises 15."""
 

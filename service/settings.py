@@ -6,7 +6,7 @@ Sources, strongest first: environment variables (`POOLKEEPER_DATABASE__DSN`, and
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import PrivateAttr, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
@@ -87,7 +87,7 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"database.dsn: {self.environment} has no default: set DATABASE_URL or {ENV_PREFIX}DATABASE__DSN"
                 )
-            self.auth.check_for_strangers()
+            self.auth.check_for(self.environment)
         if self.environment == "production":
             _fit_production(self)
         return self
@@ -129,6 +129,11 @@ class Settings(BaseSettings):
         """Whether the schema is brought up to date when the service starts."""
         configured = self.database.migrate_on_start
         return self.is_local if configured is None else configured
+
+    @property
+    def auth_mode(self) -> Literal["token", "open"]:
+        """How a caller is known."""
+        return self.auth.mode or ("open" if self.is_local else "token")
 
     @property
     def bulk_slots(self) -> int:

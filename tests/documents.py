@@ -109,9 +109,10 @@ def wrong_words(words: list[str]) -> Iterator[str]:
 
 
 def wrong_arguments(arguments: list[str]) -> Iterator[str]:
-    """The subcommands and options that `poolkeeper` does not have."""
+    """The subcommands, arguments and options that `poolkeeper` does not have."""
     command: Any = typer.main.get_command(app)
     rest = iter(arguments)
+    given = 0
     for word in rest:
         option, _, value = word.partition("=")
         known = [parameter for parameter in command.params if option in {*parameter.opts, *parameter.secondary_opts}]
@@ -119,6 +120,8 @@ def wrong_arguments(arguments: list[str]) -> Iterator[str]:
             next(rest, None)
         elif word in getattr(command, "commands", {}):
             command = command.commands[word]
+        elif not word.startswith("-") and given < sum(p.param_type_name == "argument" for p in command.params):
+            given += 1
         elif not known and word != "--help":
             yield f"`{command.name}` has no {word}"
 

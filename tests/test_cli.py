@@ -1,6 +1,7 @@
 """The command line, in this process and as a process."""
 
 import asyncio
+import io
 from pathlib import Path
 
 import asyncpg
@@ -109,6 +110,13 @@ def test_user_create_makes_the_first_admin(clone_dsn: str, monkeypatch: pytest.M
         return [row["email"] for row in rows]
 
     assert asyncio.run(admins()) == ["ada@example.com"]
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_password_that_is_piped_in_ends_before_the_end_of_its_line(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """However the line ends: who signs in types no carriage return. Blanks belong to it."""
+    monkeypatch.setattr("sys.stdin", io.StringIO(f" correct horse {end}", newline=""))
+    assert cli._password() == " correct horse "
 
 
 def test_a_wrong_revision_is_one_message(

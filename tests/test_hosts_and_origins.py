@@ -61,7 +61,7 @@ def test_production_starts_only_with_its_hosts(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(
         ConfigurationError, match=r"http\.allowed_hosts: production has no default: set .*ALLOWED_HOSTS"
     ):
-        Settings()
+        Settings().require_for_serving()
     monkeypatch.setenv(HOSTS, "*")
     with pytest.raises(ConfigurationError, match=r"http\.allowed_hosts: production answers to names that are given"):
         Settings()

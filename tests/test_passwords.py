@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from service.passwords import PasswordHasher
+from service.passwords import PasswordHasher, TooManyPasswords
 
 
 @pytest.fixture
@@ -36,3 +36,16 @@ async def test_hashing_leaves_the_event_loop_free() -> None:
     assert turns > 20
     assert len([thread for thread in set(threading.enumerate()) - others if thread.name.startswith("password")]) == 1
     assert len(await hashing) == 4
+
+
+async def test_only_so_many_wait_for_a_thread() -> None:
+    """The fifth is refused at once, whether it would hash or verify; when the others are done there is room again."""
+    hasher = PasswordHasher(memory_kib=8 * 1024, time_cost=2, threads=1, min_length=1, max_waiting=4)
+    hashing = [asyncio.create_task(hasher.hash("x")) for _ in range(4)]
+    await asyncio.sleep(0)  # they begin
+    with pytest.raises(TooManyPasswords):
+        await hasher.hash("x")
+    with pytest.raises(TooManyPasswords):
+        await hasher.verify("x", None)
+    stored = await asyncio.gather(*hashing)
+    assert await hasher.verify("x", stored[0])

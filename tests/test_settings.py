@@ -168,6 +168,7 @@ def test_production_refuses_what_would_let_strangers_in(
     monkeypatch.setenv("POOLKEEPER_ENV", "production")
     monkeypatch.setenv("DATABASE_URL", DSN)
     monkeypatch.setenv("POOLKEEPER_AUTH__KEY", KEY)
+    monkeypatch.setenv("POOLKEEPER_HTTP__ALLOWED_HOSTS", "api.example.com")
     Settings().require_for_serving()
     monkeypatch.setenv(f"POOLKEEPER_{variable}", value)
     with pytest.raises(ConfigurationError, match=message) as caught:
@@ -196,7 +197,7 @@ def test_the_shipped_files_are_valid(monkeypatch: pytest.MonkeyPatch, environmen
     assert settings.migrate_on_start == (environment != "production")
     assert settings.diagnostics.enabled == (environment == "development")
     assert settings.documentation_enabled == (environment != "production")
-    assert settings.auth.mode == ("token" if environment == "production" else "open")
+    assert settings.auth_mode == ("token" if environment == "production" else "open")
 
 
 def test_no_config_folder_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,8 @@ class AuthOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    mode: Literal["token", "open"] = "token"
-    """`open`: whoever has no token is an admin, on this machine alone. For development."""
+    mode: Literal["token", "open"] | None = None
+    """`open`: whoever has no token is an admin, on this machine alone. `None`: that in development and test, else `token`."""
     key: Annotated[SecretStr, Field(min_length=KEY_LENGTH)] = SecretStr(EXAMPLE_KEY)
     """Signs tokens. The example is refused outside development and test."""
     previous_key: Annotated[SecretStr, Field(min_length=KEY_LENGTH)] | None = None
@@ -38,10 +38,10 @@ class AuthOptions(BaseModel):
         """Whether tokens are signed with another key than the example."""
         return self.key.get_secret_value() != EXAMPLE_KEY
 
-    def check_for_strangers(self) -> None:
-        """Raises `ValueError` for what must not be where others than its developer may call. A missing key is no mistake yet."""
+    def check_for(self, environment: str) -> None:
+        """Raises `ValueError` for what must not be where others than its developer call. A missing key is no mistake yet."""
         if self.mode == "open":
-            raise ValueError("auth.mode: open is for development: strangers need token")
+            raise ValueError(f"auth.mode: open is for development: {environment} needs token")
         for name, key in zip(("key", "previous_key"), self.keys, strict=False):
             if key.get_secret_value() != EXAMPLE_KEY and _is_guessable(key.get_secret_value()):
                 raise ValueError(f"auth.{name}: looks like an example: {MAKE_A_KEY}")

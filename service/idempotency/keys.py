@@ -1,9 +1,12 @@
 """What a key was used for, in PostgreSQL, in the transaction of the work itself."""
 
+import asyncio
 import hmac
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from pydantic import BaseModel
 
@@ -92,6 +95,7 @@ class Idempotency:
         self._keys = keys
         self._ttl_seconds = ttl_seconds
         self._patience = patience
+        self._turns: WeakValueDictionary[tuple[int, str], asyncio.Lock] = WeakValueDictionary()
 
     async def once(
         self, attempt: Attempt | None, answer: type[M], work: Callable[[], Awaitable[M]], *, about: Callable[[M], int]
@@ -105,7 +109,7 @@ class Idempotency:
         """
         if attempt is None:
             return await work()
-        async with self._connection.transaction(isolation="read_committed"):
+        async with self._turn(attempt), self._connection.transaction(isolation="read_committed"):
             if not await self._claim(attempt):
                 attempt.replayed()
                 return answer.model_validate_json(await self._kept(attempt))
@@ -115,6 +119,23 @@ class Idempotency:
                 STORE_ANSWER, _caller(attempt), attempt.key, made, done.model_dump_json(), about(done)
             )
         return done
+
+    @asynccontextmanager
+    async def _turn(self, attempt: Attempt) -> AsyncIterator[None]:
+        """Lets requests of this process that have one key wait for each other without a connection.
+
+        Whoever waits in PostgreSQL holds one: behind a slow import a few repetitions would take the whole pool.
+        """
+        turn = self._turns.setdefault((_caller(attempt), attempt.key), asyncio.Lock())
+        try:
+            async with asyncio.timeout(self._patience):
+                await turn.acquire()
+        except TimeoutError as error:
+            raise KeyInUse from error
+        try:
+            yield
+        finally:
+            turn.release()
 
     async def _claim(self, attempt: Attempt) -> bool:
         """Whether the key is this attempt's from now on."""

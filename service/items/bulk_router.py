@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
-from fastapi.exceptions import RequestValidationError
 from starlette.requests import ClientDisconnect
 
 from service.access import SignedIn
@@ -18,7 +17,7 @@ from service.items.imports import ItemImports
 from service.items.lines import BadLines
 from service.items.schemas import Imported
 from service.middleware import raise_body_limits
-from service.problems import answers
+from service.problems import CountedMistakes, answers
 from service.streaming import JsonLinesResponse
 from service.types import Id
 
@@ -83,7 +82,7 @@ async def import_items(
         return await imports.run(user_id, READERS[media_type], aiter(stream), attempt and stream.identify(attempt))
     except BadLines as error:
         mistakes = [{"loc": (where,), "msg": message} for where, message in error.mistakes]
-        raise RequestValidationError(mistakes) from error
+        raise CountedMistakes(mistakes) from error
     except TookTooLong as error:
         raise HTTPException(408, f"body: {error}", {"Connection": "close"}) from error
     except ClientDisconnect as error:

@@ -65,15 +65,25 @@ async def read_user(caller: SignedIn, user_id: Id, users: UserService = Provide[
     return await users.get(user_id)
 
 
-@router.patch("/{user_id:id}", summary="Change a user", responses=answers(400, 401, 403, 404, 413))
+@router.patch("/{user_id:id}", summary="Change a user", responses=answers(400, 401, 403, 404, 413, 429))
 @inject
 async def change_user(
-    caller: SignedIn, user_id: Id, change: ChangedUser, users: UserService = Provide["user_service"]
+    caller: SignedIn,
+    user_id: Id,
+    change: ChangedUser,
+    request: Request,
+    limiter: AttemptLimiter = Provide["attempts"],
+    users: UserService = Provide["user_service"],
 ) -> User:
-    """Change what is given, and leave the rest. Making a user inactive, an admin's right, ends all its tokens."""
+    """Change what is given, and leave the rest. Making a user inactive, an admin's right, ends all its tokens.
+
+    A new address counts as a registration: it tells as much about who is registered.
+    """
     caller.require(user_id)
     if change.is_active is not None:
         caller.require_admin()
+    if change.email is not None:
+        await limiter.check("register", address=change.email, client=request.client and request.client.host)
     return await users.change(user_id, change)
 
 

@@ -35,3 +35,10 @@ async def test_mode_open_answers_this_machine_alone(container: Container, addres
     if status == 403:
         assert answer.headers["content-type"] == "application/problem+json"
         assert "auth.mode is open" in answer.json()["detail"]
+
+
+async def test_mode_open_says_so_loudly_at_the_start(container: Container, caplog: pytest.LogCaptureFixture) -> None:
+    """A warning in the log of every start."""
+    app = create_app(container)
+    async with app.router.lifespan_context(app):
+        assert "auth.mode is OPEN: every client on this machine is an admin" in caplog.text

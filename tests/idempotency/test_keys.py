@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import asyncpg
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from service.database import Database, DatabaseUnavailable, ScopedConnection
 from service.idempotency.keys import Attempt, Idempotency, KeyInUse, KeyUsedOtherwise, fingerprint
@@ -27,6 +27,8 @@ ATTEMPT = Attempt(key="first", content=_content(b"POST /users/\n{}"), caller=7)
 
 class Made(BaseModel):
     """What the work of these tests answers."""
+
+    model_config = ConfigDict(frozen=True)
 
     id: int
 
@@ -131,6 +133,31 @@ async def test_who_waits_too_long_for_the_first_is_told_so(database: Database, m
     waiting = asyncio.create_task(_once(database, maker, _idempotency(maker.connection)))
     go_on.set()
     assert await running == await waiting
+    assert maker.runs == 1
+
+
+async def test_who_waits_for_the_first_holds_no_connection(database: Database, maker: Maker) -> None:
+    """Behind a slow one, twice as many repetitions as the pool has connections wait, and others are served; then all agree."""
+    working, go_on = asyncio.Event(), asyncio.Event()
+    idempotency = _idempotency(maker.connection)
+
+    async def slowly() -> Made:
+        working.set()
+        await go_on.wait()
+        return await maker.make()
+
+    async def first() -> Made:
+        async with database.scope("first"):
+            return await idempotency.once(ATTEMPT, Made, slowly, about=lambda made: made.id)
+
+    running = asyncio.create_task(first())
+    await working.wait()
+    waiting = [asyncio.create_task(_once(database, maker, idempotency)) for _ in range(8)]
+    await asyncio.sleep(0)  # they begin
+    async with database.scope("other"):
+        assert await maker.rows() == (0, 0)
+    go_on.set()
+    assert set(await asyncio.gather(*waiting)) == {await running}
     assert maker.runs == 1
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -95,7 +96,8 @@ def service(container: Container, empty_dsn: str, tmp_path: Path) -> Iterator[Se
     socket_file = ".s.PGSQL.5432"
     mount = ("--volume", f"{folder}/{socket_file}:{_SOCKETS}/{socket_file}")
     hosts = ("--env", "POOLKEEPER_HTTP__ALLOWED_HOSTS=127.0.0.1")
-    database = (*mount, *hosts, "--env", f"DATABASE_URL={empty_dsn.replace(folder, _SOCKETS)}")
+    key = ("--env", f"POOLKEEPER_AUTH__KEY={secrets.token_urlsafe(32)}")
+    database = (*mount, *hosts, *key, "--env", f"DATABASE_URL={empty_dsn.replace(folder, _SOCKETS)}")
     port, log = _free_port(), tmp_path / "log"
     command = container.command(*_at(port, container.configuration["Cmd"]), options=database, seconds=180)
     with log.open("wb") as output:
@@ -159,10 +161,10 @@ def test_it_is_ready_once_it_is_migrated_from_inside(service: Service) -> None:
     migrated = service.container.run("python", "-m", "service", "migrate", options=service.database)
     assert migrated.returncode == 0, migrated.stderr
 
-    users = service.answer("/users/")
-    assert users.json() == []
-    assert "server" not in users.headers
-    assert service.answer("/health/ready").json() == {"status": "ok"}
+    ready = service.answer("/health/ready")
+    assert ready.json() == {"status": "ok"}
+    assert "server" not in ready.headers
+    assert service.answer("/users/", 401).json()["detail"].startswith("Sign in first")
 
 
 def test_the_health_check_follows_the_service(service: Service) -> None:

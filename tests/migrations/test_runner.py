@@ -73,6 +73,16 @@ async def test_an_unknown_revision_is_refused(connect: Connect) -> None:
         runner.sql("9999")
 
 
+async def test_no_revision_reads_all_items_while_it_locks_them_out(connect: Connect) -> None:
+    """The constraint on owners is made anew without a look at the items that are there; a later revision has that look."""
+    valid = "SELECT convalidated FROM pg_constraint WHERE conname = 'items_owner_id_fkey'"
+    await runner.migrate(connect, "0001")
+    await runner.migrate(connect, "0002")
+    assert [row[0] for row in await _fetch(connect, valid)] == [False]
+    await runner.migrate(connect)
+    assert [row[0] for row in await _fetch(connect, valid)] == [True]
+
+
 async def test_a_failing_migration_is_rolled_back_and_explained(connect: Connect) -> None:
     """A table that is in the way stays as it is, and no half of a revision is left."""
     connection = await connect()

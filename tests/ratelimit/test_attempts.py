@@ -135,6 +135,22 @@ async def test_a_registration_that_is_undone_counts(
     assert 1 <= int(refused.headers["retry-after"]) <= 60
 
 
+async def test_a_change_of_address_counts_as_a_registration(
+    cloned_container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tells whether an address is taken: the third one asked for is a 429, and other changes are not counted."""
+    monkeypatch.setenv("POOLKEEPER_LIMITS__ENABLED", "true")
+    monkeypatch.setenv("POOLKEEPER_LIMITS__REGISTER_PER_CLIENT", "3/minute")
+    cloned_container.settings.reset()
+    transport = ASGITransport(create_app(cloned_container))
+    async with AsyncClient(transport=transport, base_url="http://test") as client:
+        path = f"/users/{(await client.post('/users/', json=ADA)).json()['id']}"
+        asked = [await client.patch(path, json={"email": f"{number}@example.com"}) for number in range(3)]
+        other = await client.patch(path, json={"is_active": True})
+    assert [answer.status_code for answer in asked] == [200, 200, 429]
+    assert other.status_code == 200
+
+
 async def test_without_a_database_an_attempt_is_a_503(monkeypatch: pytest.MonkeyPatch) -> None:
     """As everything else is: nobody gets in uncounted."""
     monkeypatch.setenv("DATABASE_URL", f"postgresql://nobody@127.0.0.1:{free_port()}/nothing")

@@ -25,8 +25,9 @@ def downgrade() -> None:
 
 
 def _owner(on_delete: str) -> None:
+    """Not validated: reading all items under this lock would stop the service. A later one does it without."""
     op.execute(f"""
         ALTER TABLE items
             DROP CONSTRAINT items_owner_id_fkey,
-            ADD CONSTRAINT items_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES users (id) {on_delete}
+            ADD CONSTRAINT items_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES users (id) {on_delete} NOT VALID
     """)
