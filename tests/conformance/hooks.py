@@ -16,9 +16,9 @@ from schemathesis.openapi.checks import RejectedPositiveData
 
 OWN_ID = os.environ.get("CONFORMANCE_USER_ID", "")
 """The user whose token is sent."""
-KEY = "Idempotency-Key"
 ELSEWHERE = str(2**63 - 1)
 """An id that nobody has."""
+KEY = "Idempotency-Key"
 
 CONTRADICTS_WHAT_IS_STORED = {"Email already registered", "The current password is not right"}
 """What is said to a request that its schema allows: a document cannot know what others have stored."""
@@ -58,13 +58,14 @@ def before_load_schema(_: HookContext, document: dict[str, Any]) -> None:
 
 @schemathesis.hook
 def before_call(_: HookContext, case: Case[Any], __: dict[str, Any]) -> None:
-    """Turn away what would end the token that all other calls are made with, and give requests keys of their own."""
+    """Turn away what would end the token that all other calls are made with, and give good requests keys of their own.
+
+    Made-up keys come again and again, with other requests: most of these would be refused.
+    """
     if str(case.path_parameters.get("user_id")) == OWN_ID and _ends_tokens(case):
         case.path_parameters["user_id"] = ELSEWHERE
     if KEY in case.headers and case.meta is not None and case.meta.generation.mode.is_positive:
-        case.headers[KEY] = (
-            f"{case.headers[KEY][:200]}-{next(_numbers)}"  # else most would be refused for being used before
-        )
+        case.headers[KEY] = f"{case.headers[KEY][:200]}-{next(_numbers)}"
 
 
 def _ends_tokens(case: Case[Any]) -> bool:
