@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import Path, Query
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from starlette.convertors import StringConvertor, register_url_convertor
 
 BIGINT_MAX = 2**63 - 1
@@ -40,3 +40,19 @@ STORABLE = {"pattern": r"^[^\u0000]*$"}
 """The same in OpenAPI, where surrogates need no words: UTF-8 has none."""
 Text = Annotated[str, AfterValidator(storable), Field(json_schema_extra=STORABLE)]
 """Text that PostgreSQL can store."""
+
+_MOST_MEMBERS = 100
+
+
+class Input(BaseModel):
+    """What a client sends: the members that are named, and no others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_few_members(cls, body: object) -> object:
+        """Naming each of a hundred thousand that do not belong would stop the service for more than a second."""
+        if isinstance(body, dict) and len(body) > _MOST_MEMBERS:
+            raise ValueError(f"has more than {_MOST_MEMBERS} members, and knows {', '.join(cls.model_fields)}")
+        return body

@@ -1,5 +1,6 @@
 """Nothing that a client sends is a failure of the service: through the application, and through a real server."""
 
+import json
 import re
 import socket
 from collections.abc import Iterator
@@ -267,3 +268,16 @@ def test_pipelined_requests_have_ids_of_their_own(server: Server) -> None:
     assert len(set(ids)) == 3
     assert ids == re.findall(rb"x-request-id: (\w+)\r\n", said)
     assert ids[0] == b"first"
+
+
+async def test_a_body_of_a_hundred_thousand_members_is_refused_as_a_whole(app: FastAPI) -> None:
+    """Naming each that does not belong would stop the service for more than a second."""
+    body = json.dumps(dict.fromkeys(map(str, range(70_000)), 0)).encode()
+    headers = [HOST, JSON, (b"content-length", str(len(body)).encode())]
+    answer = await call(
+        app, "POST", "/users/", headers, receive=parts(then={"type": "http.request", "body": body, "more_body": False})
+    )
+    assert (answer.status, json.loads(answer.body)["detail"]) == (
+        422,
+        "body: has more than 100 members, and knows email, password",
+    )

@@ -4,25 +4,21 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.types import Text
+from service.types import Input, Text
 
 Title = Annotated[Text, Field(min_length=1, max_length=200, examples=["A pen"])]
 Description = Annotated[Text, Field(max_length=10_000, examples=["Blue, nearly new"])]
 
 
-class NewItem(BaseModel):
+class NewItem(Input):
     """An item to be created."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: Title
     description: Description | None = None
 
 
-class ChangedItem(BaseModel):
+class ChangedItem(Input):
     """What is to be different about an item; what is left out stays as it is, and a null description is none."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: Title | None = None
     description: Description | None = None

@@ -20,7 +20,9 @@ INSERT_USER = """
 GET_USER_WITH_ITEMS = """
     SELECT users.id, email, is_active, items.id AS item_id, title, description
     FROM users
-    LEFT JOIN items ON items.owner_id = users.id
+    LEFT JOIN LATERAL (
+        SELECT id, title, description FROM items WHERE owner_id = users.id ORDER BY id LIMIT 500
+    ) AS items ON true
     WHERE users.id = $1
     ORDER BY items.id
 """
@@ -28,7 +30,9 @@ GET_USER_WITH_ITEMS = """
 LIST_USERS_WITH_ITEMS = """
     SELECT page.id, email, is_active, items.id AS item_id, title, description
     FROM (SELECT id, email, is_active FROM users WHERE id > $1 ORDER BY id OFFSET $2 LIMIT $3) AS page
-    LEFT JOIN items ON items.owner_id = page.id
+    LEFT JOIN LATERAL (
+        SELECT id, title, description FROM items WHERE owner_id = page.id ORDER BY id LIMIT 500
+    ) AS items ON true
     ORDER BY page.id, items.id
 """
 
@@ -43,7 +47,9 @@ UPDATE_USER = """
     )
     SELECT changed.id, email, is_active, items.id AS item_id, title, description
     FROM changed
-    LEFT JOIN items ON items.owner_id = changed.id
+    LEFT JOIN LATERAL (
+        SELECT id, title, description FROM items WHERE owner_id = changed.id ORDER BY id LIMIT 500
+    ) AS items ON true
     ORDER BY items.id
 """
 

@@ -6,7 +6,7 @@ from email_validator import SPECIAL_USE_DOMAIN_NAMES
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, EmailStr, Field, SecretStr, StrictBool
 
 from service.items.schemas import Item
-from service.types import STORABLE, storable
+from service.types import STORABLE, Input, storable
 
 _RESERVED = rf"[.@]({'|'.join(SPECIAL_USE_DOMAIN_NAMES)})$"
 """What no address ends with (RFC 6761)."""
@@ -35,19 +35,15 @@ Password = Annotated[
 ]
 
 
-class NewUser(BaseModel):
+class NewUser(Input):
     """Someone who registers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     email: Email
     password: Password
 
 
-class ChangedUser(BaseModel):
+class ChangedUser(Input):
     """What is to be different about a user; what is left out, or null, stays as it is."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     email: Email | None = None
     is_active: Annotated[
@@ -55,10 +51,8 @@ class ChangedUser(BaseModel):
     ] = None
 
 
-class ChangedPassword(BaseModel):
+class ChangedPassword(Input):
     """A password in the place of another."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     current_password: Annotated[Password | None, Field(description="Only an admin may leave it out.")] = None
     password: Password
@@ -72,4 +66,4 @@ class User(BaseModel):
     id: Annotated[int, Field(examples=[1])]
     email: Annotated[str, Field(examples=["ada@example.com"])]
     is_active: Annotated[bool, Field(examples=[True])]
-    items: list[Item]
+    items: Annotated[list[Item], Field(description="The first 500; all of them are at `/users/{user_id}/items/`")]

@@ -232,3 +232,20 @@ async def test_a_password_has_at_least_the_length_that_is_configured(
     for answer in (short, changed):
         assert (answer.status_code, answer.json()["detail"]) == (422, "body.password: must have at least 8 characters")
     assert (await client.get("/users/")).json() == [user]
+
+
+async def test_a_user_with_many_items_is_a_short_answer(client: AsyncClient, container: Container) -> None:
+    """The first 500 come with it, everywhere; the list of its own has all, and others' are not cut."""
+    ada, bob = [
+        (await client.post("/users/", json={**ADA, "email": f"{name}@example.com"})).json()["id"] for name in "ab"
+    ]
+    many = "INSERT INTO items (title, owner_id) SELECT number::text, $1 FROM generate_series(1, 510) AS number"
+    async with container.database().scope("many"):
+        await container.connection().execute(many, ada)
+        await container.connection().execute("INSERT INTO items (title, owner_id) VALUES ('one', $1)", bob)
+    listed = (await client.get("/users/")).json()
+    assert [len(user["items"]) for user in listed] == [500, 1]
+    for answer in (await client.get(f"/users/{ada}"), await client.patch(f"/users/{ada}", json={})):
+        assert [item["title"] for item in answer.json()["items"]] == [str(number) for number in range(1, 501)]
+    rest = await client.get(f"/users/{ada}/items/?after={listed[0]['items'][-1]['id']}")
+    assert len(rest.json()) == 10
