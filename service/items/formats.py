@@ -11,7 +11,7 @@ from service.items.lines import LINE_BYTES, BadLines, Mistake, Mistakes
 from service.items.schemas import NewItem
 
 _HEADER = ["title", "description"]
-_MOST_FIELDS = 500
+_MOST_FIELDS = 100
 """Wrong ones of a line that are looked at. To describe ten thousand takes as long as to read ten thousand lines."""
 _RECORD_LINES = 11_000
 """Lines of the longest record: an item's texts hold no more line feeds. Half a record is read anew when more comes."""
