@@ -11,8 +11,6 @@ from service.items.lines import LINE_BYTES, BadLines, Mistake, Mistakes
 from service.items.schemas import NewItem
 
 _HEADER = ["title", "description"]
-_MOST_FIELDS = 100
-"""Wrong ones of a line that are looked at. To describe ten thousand takes as long as to read ten thousand lines."""
 _RECORD_LINES = 11_000
 """Lines of the longest record: an item's texts hold no more line feeds. Half a record is read anew when more comes."""
 
@@ -147,8 +145,6 @@ def _check_header(number: int, record: list[str]) -> None:
 
 def _mistakes(error: ValidationError) -> list[Mistake]:
     """What pydantic found. The place in the JSON is the column, as the line is not its first but the body's."""
-    if error.error_count() > _MOST_FIELDS:
-        return [("", f"wrong in {error.error_count()} places")]
     return [
         (
             ".".join(str(part) for part in each["loc"]),

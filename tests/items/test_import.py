@@ -322,15 +322,3 @@ async def test_an_import_with_a_key_is_carried_out_once(cloned_client: AsyncClie
     assert again.headers["Idempotency-Replayed"] == "true"
     assert (await send(GOOD * 51)).status_code == 422
     assert len((await cloned_client.get("/items/?limit=500")).json()) == 50
-
-
-def test_a_line_that_is_wrong_in_thousands_of_places_is_not_told_them_all() -> None:
-    """A hundred such lines would keep the event loop for seconds; one more than a hundred places, and it is their number."""
-    mistakes = Mistakes()
-    lines = [b"{" + b",".join(b'"%d":1' % number for number in range(fields)) + b"}" for fields in (99, 100, 11_000)]
-    assert list(JsonLines(mistakes).items(lines)) == []
-    with pytest.raises(BadLines) as refused:
-        mistakes.check()
-    told = dict(refused.value.mistakes)
-    assert told["line 1.title"] == "Field required"
-    assert (told["line 2"], told["line 3"]) == ("wrong in 101 places", "wrong in 11001 places")
