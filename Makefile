@@ -9,7 +9,8 @@ run: .venv/run.stamp
 	@$(BIN)/poolkeeper serve
 
 test: .venv/development.stamp
-	$(BIN)/pytest -n auto --cov --cov-report=term-missing:skip-covered
+	$(BIN)/pytest -n auto -m "not alone and $(IN_THE_SUITE)" --cov --cov-report=
+	$(BIN)/pytest -m "alone and $(IN_THE_SUITE)" --cov --cov-append --cov-report=term-missing:skip-covered
 
 check: .venv/development.stamp
 	$(BIN)/ruff format --check .
@@ -21,6 +22,8 @@ check: .venv/development.stamp
 
 conformance: .venv/development.stamp
 	$(BIN)/pytest -n 2 -m conformance
+
+IN_THE_SUITE := not packaging and not image and not browser and not conformance
 
 wheel-test: .venv/development.stamp
 	$(BIN)/pytest -m packaging

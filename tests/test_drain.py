@@ -94,6 +94,7 @@ def test_a_second_sigterm_ends_the_drain(folder: Path) -> None:
         end(process, signal.SIGTERM, seconds=10)
 
 
+@pytest.mark.alone
 def test_twenty_restarts_under_load_without_one_failed_request(folder: Path) -> None:
     """Each worker gets SIGTERM while clients keep their connections busy; SIGHUP replaces both, one after the other."""
     port = free_port()

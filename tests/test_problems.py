@@ -160,14 +160,14 @@ async def test_a_body_that_is_not_said_to_be_json_is_a_415(app: FastAPI, sent: b
 
 async def test_a_422_is_no_longer_than_it_helps(app: FastAPI) -> None:
     """However many members a body has that do not belong, and however long their names are."""
-    body = json.dumps({f"{number}{'x' * 1000}": 0 for number in range(900)}).encode()
+    body = json.dumps({f"{number}{'x' * 1000}": 0 for number in range(90)}).encode()
     headers = [HOST, (b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     answer = await call(
         app, "POST", "/users/", headers, receive=parts(then={"type": "http.request", "body": body, "more_body": False})
     )
     problem = json.loads(answer.body)
     assert (answer.status, len(problem["errors"])) == (422, 50)
-    assert problem["detail"].endswith("; and 852 more")
+    assert problem["detail"].endswith("; and 42 more")
     assert len(answer.body) < 50_000
 
 

@@ -44,3 +44,10 @@ def server(clean: Path, folder: Path) -> Iterator[Server]:
     """A running server of this test's own."""
     with copied(clean, folder / "data") as server:
         yield server
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each fault happens under load, and beside other tests the load would be theirs."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.alone)

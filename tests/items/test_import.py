@@ -130,9 +130,9 @@ async def test_after_a_hundred_bad_lines_it_stops_and_says_so(client: AsyncClien
     assert await _items(client) == []
 
 
-async def test_a_line_of_thousands_of_mistakes_makes_no_large_answer(client: AsyncClient, user_id: int) -> None:
+async def test_a_line_of_many_mistakes_makes_no_large_answer(client: AsyncClient, user_id: int) -> None:
     """The first few of a line are named, and cut where they are long."""
-    line = json.dumps({f"{number}{'x' * 300}": 1 for number in range(300)}).encode()
+    line = json.dumps({f"{number}{'x' * 300}": 1 for number in range(90)}).encode()
     answer = await _import(client, user_id, line)
     assert answer.status_code == 422
     assert len(answer.json()["errors"]) == 5
