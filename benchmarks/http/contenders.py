@@ -1,0 +1,136 @@
+"""Who takes part, what it does with connections, and which kinds of work there are."""
+
+from dataclasses import dataclass, field
+
+POOL = 10
+"""Connections of each contender's pool, open from the start; asyncpg's own default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """An application that uvicorn can run."""
+
+    name: str
+    title: str
+    app: str
+    """Module and attribute."""
+    holds: str
+    """For how long a request keeps a connection."""
+    packages: tuple[str, ...] = ()
+    """Whose versions matter, beside those of all."""
+    variables: dict[str, str] = field(default_factory=dict, hash=False)
+    """Environment variables of its own."""
+    signs_in: bool = False
+    """Whether each request has a token, for a user who registers first."""
+    is_limit: bool = False
+    """Whether it does less than an application has to, and shows what cannot be beaten."""
+
+
+def _peer(name: str, title: str, holds: str, *packages: str) -> Contender:
+    return Contender(name=name, title=title, app=f"benchmarks.http.peers.{name}:app", holds=holds, packages=packages)
+
+
+def _limit(name: str, title: str) -> Contender:
+    return Contender(name=name, title=title, app=f"benchmarks.http.peers.{name}:app", holds="", is_limit=True)
+
+
+STATEMENT = "for each statement or transaction"
+REQUEST = "for the whole request"
+
+_OURS = {
+    "POOLKEEPER_DATABASE__MIN_SIZE": str(POOL),
+    "POOLKEEPER_DATABASE__MAX_SIZE": str(POOL),
+    "POOLKEEPER_DATABASE__MIGRATE_ON_START": "false",
+    "POOLKEEPER_DIAGNOSTICS__ENABLED": "false",
+}
+OURS = Contender(
+    name="ours",
+    title="Poolkeeper, mode `open`",
+    app="benchmarks.http.ours.main:app",
+    holds=STATEMENT,
+    variables={**_OURS, "POOLKEEPER_ENV": "development"},
+)
+OURS_WITH_TOKENS = Contender(
+    name="ours_token",
+    title="Poolkeeper, mode `token`",
+    app="benchmarks.http.ours.main:app",
+    holds=STATEMENT,
+    variables={**_OURS, "POOLKEEPER_ENV": "production", "POOLKEEPER_AUTH__KEY": "of-a-benchmark-and-nothing-else-" * 2},
+    signs_in=True,
+)
+
+CONTENDERS = (
+    OURS,
+    OURS_WITH_TOKENS,
+    _peer("global_pool", "global pool, `Depends(get_pool)`", STATEMENT),
+    _peer("app_state", "`Database` class on `app.state`", STATEMENT),
+    _peer("yield_dependency", "connection by yield dependency", REQUEST),
+    _peer("context_variable", "ContextVar connection", REQUEST),
+    _peer("dependency_injector", "dependency-injector, `Depends(Provide[...])`", STATEMENT, "dependency-injector"),
+    _peer("dishka_request", "dishka, asyncpg", REQUEST, "dishka"),
+    _peer("sqlalchemy_session", "SQLAlchemy async session, ORM", REQUEST, "sqlalchemy"),
+    _peer("peewee_threads", "Peewee in the threadpool", REQUEST, "peewee", "psycopg"),
+    _peer("litestar_asyncpg", "Litestar, asyncpg", STATEMENT, "litestar"),
+    _peer("litestar_alchemy", "Litestar, advanced-alchemy", REQUEST, "advanced-alchemy"),
+    _limit("bare_asgi", "bare ASGI, held connections"),
+    _limit("no_database", "FastAPI, no database"),
+    _limit("pgbench", "pgbench, no HTTP"),
+)
+"""In the order of the tables. pgbench is no application: it sends the statements itself."""
+
+ONE = "one"
+LIST = "list"
+CREATE = "create"
+MIX = "mix"
+THREE = "three"
+DISTANT = "distant"
+AWAKE = "awake"
+SLEEPERS = "sleepers"
+PEAK = "peak"
+OVERLOAD = "overload"
+
+TITLES = {
+    ONE: "One row by id",
+    LIST: "A list of 100 rows",
+    CREATE: "A create in a transaction",
+    MIX: "Nine reads to one create",
+    THREE: "A request of three statements",
+    DISTANT: "One row by id, over a network of 2 ms",
+    AWAKE: "One row by id, a pool of 5",
+    SLEEPERS: "The same beside 200 sleeping requests",
+    PEAK: "One row by id, as many as it can carry",
+    OVERLOAD: "The same with ten times as many at once",
+}
+"""The kinds of work."""
+
+_CANNOT = {
+    "pgbench": {MIX, THREE, DISTANT, SLEEPERS},
+    "no_database": {THREE, DISTANT, SLEEPERS},
+    "bare_asgi": {SLEEPERS},
+}
+_OVERLOADED = {
+    "ours", "ours_token", "global_pool", "yield_dependency", "dependency_injector", "sqlalchemy_session", "litestar_asyncpg",
+}  # fmt: skip
+
+_BOTH = frozenset({"ours", "ours_token"})
+QUICK = {
+    ONE: _BOTH | {
+        "global_pool", "yield_dependency", "dependency_injector", "sqlalchemy_session", "litestar_asyncpg", "bare_asgi",
+    },
+    LIST: _BOTH | {"global_pool"},
+    CREATE: _BOTH | {"global_pool"},
+    THREE: _BOTH | {"global_pool"},
+    DISTANT: _BOTH | {"global_pool"},
+    SLEEPERS: _BOTH,
+    OVERLOAD: _BOTH,
+}  # fmt: skip
+"""What the targets need."""
+
+
+def asked(work: str, *, quick: bool) -> list[Contender]:
+    """Who takes part in a kind of work."""
+    if quick:
+        return [contender for contender in CONTENDERS if contender.name in QUICK.get(work, ())]
+    if work == OVERLOAD:
+        return [contender for contender in CONTENDERS if contender.name in _OVERLOADED]
+    return [contender for contender in CONTENDERS if work not in _CANNOT.get(contender.name, ())]

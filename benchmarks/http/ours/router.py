@@ -1,0 +1,55 @@
+"""Records over HTTP."""
+
+import asyncio
+
+from fastapi import APIRouter
+
+from benchmarks.http.ours.schemas import Neighbours, NewRecord, Record
+from benchmarks.http.ours.service import RecordService
+from service.access import SignedIn
+from service.injection import Provide, inject
+from service.problems import answers
+from service.types import Id, Limit, Skip
+
+router = APIRouter(prefix="/records", tags=["records"])
+
+
+@router.get("/{record_id}", summary="Read a record", responses=answers(401, 404))
+@inject
+async def read_record(_: SignedIn, record_id: Id, records: RecordService = Provide["record_service"]) -> Record:
+    """One record."""
+    return await records.get(record_id)
+
+
+@router.get("/", summary="List records", responses=answers(401))
+@inject
+async def list_records(
+    _: SignedIn, skip: Skip = 0, limit: Limit = 100, records: RecordService = Provide["record_service"]
+) -> list[Record]:
+    """Records in the order of their ids."""
+    return await records.list(skip, limit)
+
+
+@router.post("/", status_code=201, summary="Create a record", responses=answers(401, 413))
+@inject
+async def create_record(_: SignedIn, new: NewRecord, records: RecordService = Provide["record_service"]) -> Record:
+    """Create a record."""
+    return await records.create(new)
+
+
+@router.get("/{record_id}/neighbours", summary="Read a record and those beside it", responses=answers(401, 404))
+@inject
+async def read_neighbours(_: SignedIn, record_id: Id, records: RecordService = Provide["record_service"]) -> Neighbours:
+    """Three records, by three statements."""
+    return await records.neighbours(record_id)
+
+
+@router.get("/{record_id}/slow/{seconds}", summary="Read a record, and wait", responses=answers(401, 404))
+@inject
+async def read_slowly(
+    _: SignedIn, record_id: Id, seconds: float, records: RecordService = Provide["record_service"]
+) -> Record:
+    """Sleeps after its statement, as a handler does that waits for another service."""
+    record = await records.get(record_id)
+    await asyncio.sleep(seconds)
+    return record

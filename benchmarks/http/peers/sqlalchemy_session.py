@@ -1,0 +1,91 @@
+"""SQLAlchemy's asynchronous session with ORM models, by a dependency that yields it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, HTTPException
+from sqlalchemy import BigInteger, DateTime, func, select
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from benchmarks.http.peers import schemas
+from benchmarks.http.peers.settings import DSN, SIZE
+
+engine = create_async_engine(
+    DSN.replace("postgresql://", "postgresql+asyncpg://", 1), pool_size=SIZE, max_overflow=0, pool_timeout=5
+)
+sessions = async_sessionmaker(engine, expire_on_commit=False)
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Record(Base):
+    __tablename__ = "records"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    name: Mapped[str]
+    email: Mapped[str]
+    city: Mapped[str]
+    amount: Mapped[int]
+    active: Mapped[bool]
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+async def get_session() -> AsyncIterator[AsyncSession]:
+    async with sessions() as session:
+        yield session
+
+
+@asynccontextmanager
+async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    yield
+    await engine.dispose()
+
+
+app = FastAPI(lifespan=lifespan)
+Session = Annotated[AsyncSession, Depends(get_session)]
+
+
+@app.get("/records/{record_id}", response_model=schemas.Record)
+async def read_record(record_id: int, session: Session) -> Any:
+    record = await session.get(Record, record_id)
+    if record is None:
+        raise HTTPException(404, "Record not found")
+    return record
+
+
+@app.get("/records/", response_model=list[schemas.Record])
+async def list_records(session: Session, skip: int = 0, limit: int = 100) -> Any:
+    return (await session.scalars(select(Record).order_by(Record.id).offset(skip).limit(limit))).all()
+
+
+@app.post("/records/", response_model=schemas.Record, status_code=201)
+async def create_record(new: schemas.NewRecord, session: Session) -> Any:
+    record = Record(**new.model_dump())
+    session.add(record)
+    await session.commit()
+    return record
+
+
+@app.get("/records/{record_id}/neighbours", response_model=schemas.Neighbours)
+async def read_neighbours(record_id: int, session: Session) -> Any:
+    record = await session.get(Record, record_id)
+    if record is None:
+        raise HTTPException(404, "Record not found")
+    before = await session.scalar(select(Record).where(Record.id < record_id).order_by(Record.id.desc()).limit(1))
+    after = await session.scalar(select(Record).where(Record.id > record_id).order_by(Record.id).limit(1))
+    return {"previous": before, "record": record, "next": after}
+
+
+@app.get("/records/{record_id}/slow/{seconds}", response_model=schemas.Record)
+async def read_slowly(record_id: int, seconds: float, session: Session) -> Any:
+    record = await session.get(Record, record_id)
+    if record is None:
+        raise HTTPException(404, "Record not found")
+    await asyncio.sleep(seconds)
+    return record

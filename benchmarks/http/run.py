@@ -1,0 +1,165 @@
+"""The stages of a run. Rounds are interleaved: each contender once, then each once more."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from benchmarks.http.contenders import (
+    AWAKE,
+    CREATE,
+    DISTANT,
+    LIST,
+    MIX,
+    ONE,
+    OVERLOAD,
+    PEAK,
+    POOL,
+    SLEEPERS,
+    THREE,
+    TITLES,
+    Contender,
+    asked,
+)
+from benchmarks.http.load import Figures, Sample, figures
+from benchmarks.http.machine import Processors, pinned
+from benchmarks.http.pgbench import PgBench
+from benchmarks.http.records import forget_new
+from benchmarks.http.running import Running, running
+from benchmarks.http.server import Postgres, distant, round_trip
+from benchmarks.http.waits import waits
+
+ROUND_TRIP = 0.002
+SLEEPING = 200
+SMALL_POOL = 5
+CARRIED = (16, 32, 64, 128)
+"""How many connections are tried to find what a contender can carry."""
+TIMES_TOO_MANY = 10
+
+
+class Asked(Protocol):
+    """Something that can be put under load."""
+
+    def sample(self, request: str, seconds: int) -> Sample:
+        """What it did in so many seconds."""
+
+
+@dataclass
+class Plan:
+    """How long each stage is."""
+
+    quick: bool
+    rounds: int
+    rounds_of_one: int
+    """For one row by id, which most is compared by."""
+    seconds_of_one: int
+
+
+FULL = Plan(quick=False, rounds=4, rounds_of_one=5, seconds_of_one=2)
+QUICK = Plan(quick=True, rounds=2, rounds_of_one=2, seconds_of_one=1)
+
+
+@dataclass
+class Results:
+    """Everything that was seen."""
+
+    samples: dict[tuple[str, str], list[Sample]] = field(default_factory=lambda: defaultdict(list))
+    """By kind of work and contender."""
+    waits: dict[str, float] = field(default_factory=dict)
+    """Milliseconds, the 99th percentile."""
+    round_trip: float = 0.0
+    """Milliseconds, as measured."""
+
+    def figures(self, work: str, contender: str) -> Figures | None:
+        """The medians, or `None` for what was not asked."""
+        samples = self.samples.get((work, contender))
+        return figures(samples) if samples else None
+
+
+class Run:
+    """One run on one server."""
+
+    def __init__(self, server: Postgres, plan: Plan, processors: Processors) -> None:
+        self.results = Results()
+        self._server = server
+        self._plan = plan
+        self._processors = processors
+
+    def everything(self) -> Results:
+        """All stages, one after the other."""
+        self._on_the_spot()
+        self._at_a_distance()
+        self._beside_sleepers()
+        self._overloaded()
+        self._waiting()
+        return self.results
+
+    def _on_the_spot(self) -> None:
+        works = {ONE: "one", LIST: "list", CREATE: "create", MIX: "mix", THREE: "three"}
+        everyone = {work: asked(work, quick=self._plan.quick) for work in works}
+        with self._started(everyone[ONE], self._server.dsn) as up:
+            for each in up.values():
+                each.check()
+                each.sample("one", 1)  # the first second is not counted: caches are filled
+            pgbench = PgBench(self._server, self._processors)
+            for work, request in works.items():
+                those: dict[str, Asked] = {
+                    each.name: pgbench if each.name == "pgbench" else up[each.name] for each in everyone[work]
+                }
+                rounds, seconds = self._plan.rounds, 1
+                if work == ONE:
+                    rounds, seconds = self._plan.rounds_of_one, self._plan.seconds_of_one
+                self._rounds(work, request, those, rounds, seconds)
+                asyncio.run(forget_new(self._server.dsn))
+
+    def _at_a_distance(self) -> None:
+        with distant(self._server, ROUND_TRIP) as dsn:
+            self.results.round_trip = asyncio.run(round_trip(dsn))
+            with self._started(asked(DISTANT, quick=self._plan.quick), dsn) as up:
+                self._rounds(DISTANT, "one", up, self._plan.rounds, 1)
+
+    def _beside_sleepers(self) -> None:
+        """Each contender twice: beside sleepers, and without any."""
+        those = asked(SLEEPERS, quick=self._plan.quick)
+        with (
+            self._started(those, self._server.dsn, SMALL_POOL) as awake,
+            self._started(those, self._server.dsn, SMALL_POOL) as beside,
+            ExitStack() as sleepers,
+        ):
+            for each in beside.values():
+                sleepers.enter_context(each.sleepers(SLEEPING))
+            for _ in range(self._plan.rounds):
+                self._rounds(AWAKE, "one", awake, 1, 1)
+                self._rounds(SLEEPERS, "one", beside, 1, 1)
+
+    def _overloaded(self) -> None:
+        with self._started(asked(OVERLOAD, quick=self._plan.quick), self._server.dsn) as up:
+            for _ in range(max(2, self._plan.rounds // 2)):
+                for name, each in up.items():
+                    carried = {count: each.sample("one", 1, count) for count in CARRIED}
+                    best = max(carried, key=lambda count: carried[count].rate)
+                    self._note(PEAK, name, carried[best])
+                    self._note(OVERLOAD, name, each.sample("one", 2, TIMES_TOO_MANY * best))
+
+    def _waiting(self) -> None:
+        with pinned(self._processors.contender):
+            self.results.waits = waits(self._server.dsn, self._plan.rounds, 1)
+
+    def _started(
+        self, contenders: Sequence[Contender], dsn: str, pool: int = POOL
+    ) -> AbstractContextManager[dict[str, Running]]:
+        applications = [contender for contender in contenders if contender.name != "pgbench"]
+        return running(applications, dsn, self._processors, pool)
+
+    def _rounds(self, work: str, request: str, those: Mapping[str, Asked], rounds: int, seconds: int) -> None:
+        for _ in range(rounds):
+            for name, each in those.items():
+                self._note(work, name, each.sample(request, seconds))
+
+    def _note(self, work: str, name: str, sample: Sample) -> None:
+        times = f"p50 {sample.p50:.1f} ms, p99 {sample.p99:.1f} ms, processor {sample.processor:.0f} us"
+        refused = f", {sample.refused} refused" if sample.refused else ""
+        print(f"{TITLES[work]}: {name}: {sample.rate:.0f}/s, {times}{refused}", flush=True)
+        self.results.samples[work, name].append(sample)
