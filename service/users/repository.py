@@ -26,11 +26,12 @@ GET_USER_WITH_ITEMS = """
 """
 
 LIST_USERS_WITH_ITEMS = """
-    SELECT page.id, email, is_active, items.id AS item_id, title, description
+    SELECT page.id, email, is_active, item.id AS item_id, title, description
     FROM (SELECT id, email, is_active FROM users WHERE id > $1 ORDER BY id OFFSET $2 LIMIT $3) AS page
-    LEFT JOIN items ON items.owner_id = page.id
-    ORDER BY page.id, items.id
+    LEFT JOIN LATERAL (SELECT id, title, description FROM items WHERE owner_id = page.id OFFSET 0) AS item ON true
+    ORDER BY page.id, item.id
 """
+"""OFFSET 0 has items looked up for each user. A plan for any page, that cannot know how short it is, reads all items instead."""
 
 UPDATE_USER = """
     WITH changed AS (
