@@ -46,6 +46,11 @@ class Running:
         self._process = process
         self._said = said
 
+    @property
+    def process(self) -> int:
+        """The id of its process; with several workers, of their parent."""
+        return self._process.pid
+
     def ask(self, method: str, path: str, sent: bytes | None = None) -> tuple[int, bytes]:
         """One request; its status and body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
