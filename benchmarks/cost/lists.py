@@ -50,7 +50,11 @@ def main() -> None:
         f"| --- |{' --: |' * len(names)}",
         *(f"| {' | '.join([what, *(f'{column[what]:.2f}' for column in columns)])} |" for what in columns[0]),
     ]
-    text = f"# Lists and look-ups as tables grow\n\nMilliseconds, medians of {TIMES}. {where}.\n\n" + "\n".join(lines) + "\n"
+    text = (
+        f"# Lists and look-ups as tables grow\n\nMilliseconds, medians of {TIMES}. {where}.\n\n"
+        + "\n".join(lines)
+        + "\n"
+    )
     if arguments.page:
         arguments.page.write_text(text, encoding="utf-8")
     print(text)
@@ -102,7 +106,9 @@ async def _fill(dsn: str, rows: int) -> None:
     try:
         await connection.execute("TRUNCATE users, items RESTART IDENTITY CASCADE")
         await connection.execute(GROW_USERS, 1, rows)
-        await connection.execute("ALTER TABLE items DROP CONSTRAINT items_owner_id_fkey")  # a check of each row: minutes
+        await connection.execute(
+            "ALTER TABLE items DROP CONSTRAINT items_owner_id_fkey"
+        )  # a check of each row: minutes
         await connection.execute(GROW_ITEMS, 1, rows, IMPORTER)
         await connection.execute(
             "ALTER TABLE items ADD CONSTRAINT items_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES users ON DELETE CASCADE"

@@ -58,9 +58,7 @@ def find_wrk() -> str:
     return program
 
 
-def wrk(
-    url: str, request: str, *, seconds: int, connections: int, token: str = "", script: Path = SCRIPT
-) -> Sample:
+def wrk(url: str, request: str, *, seconds: int, connections: int, token: str = "", script: Path = SCRIPT) -> Sample:
     """Ask for so many seconds, each connection again as soon as it has its answer."""
     command = [
         find_wrk(), "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s",

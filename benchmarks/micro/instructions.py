@@ -44,7 +44,15 @@ def main() -> None:
 
 def _count(valgrind: str, dsn: str, folder: Path) -> list[int]:
     """Instructions of each child, in the order of the pieces."""
-    command = [valgrind, "--tool=callgrind", f"--callgrind-out-file={folder}/%p", sys.executable, "-m", __spec__.name, dsn]
+    command = [
+        valgrind,
+        "--tool=callgrind",
+        f"--callgrind-out-file={folder}/%p",
+        sys.executable,
+        "-m",
+        __spec__.name,
+        dsn,
+    ]
     result = subprocess.run(
         command, env={**os.environ, "PYTHONHASHSEED": "0"}, capture_output=True, text=True, check=False
     )
