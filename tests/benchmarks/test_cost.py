@@ -43,7 +43,7 @@ def test_the_page_of_bends_has_all_figures_and_a_line_for_each_pool() -> None:
         for pool in (1, 8)
         for clients in (1, 1000)
     }
-    text = page(samples, "a machine", 2)
+    text = page(samples, "a machine", seconds=2, rounds=3)
     assert "| 1 | 1,000 | 1,000* |" in text
     assert "| 8 | 2,000 | 2,000* |" in text
     drawn = pictures(samples)
