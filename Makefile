@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r
 
-.PHONY: run test check lock conformance traps bench bench-quick wheel-test image-test browser-test
+.PHONY: run test check lock conformance traps wheel-test image-test browser-test
+.PHONY: bench bench-quick bench-micro bench-instructions bench-start bench-memory bench-lists bench-bends
 
 run: .venv/run.stamp
 	@$(BIN)/poolkeeper serve
@@ -42,6 +43,18 @@ bench: .venv-bench/stamp
 
 bench-quick: .venv-bench/stamp
 	.venv-bench/bin/python -m benchmarks.http --quick
+
+bench-micro: .venv-bench/stamp
+	.venv-bench/bin/python -m pytest benchmarks/micro/bench_pieces.py -q --benchmark-columns=min,median,iqr,rounds --benchmark-sort=name
+
+bench-instructions: .venv-bench/stamp
+	.venv-bench/bin/python -m benchmarks.micro.instructions
+
+bench-start: .venv-bench/stamp
+	.venv-bench/bin/python -m benchmarks.cost.start
+
+bench-memory bench-lists bench-bends: bench-%: .venv-bench/stamp
+	.venv-bench/bin/python -m benchmarks.cost.$* docs/performance/$*.md
 
 lock: .venv/development.stamp
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet uv

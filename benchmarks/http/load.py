@@ -58,11 +58,11 @@ def find_wrk() -> str:
     return program
 
 
-def wrk(url: str, request: str, *, seconds: int, connections: int, token: str = "") -> Sample:
+def wrk(url: str, request: str, *, seconds: int, connections: int, token: str = "", script: Path = SCRIPT) -> Sample:
     """Ask for so many seconds, each connection again as soon as it has its answer."""
     command = [
         find_wrk(), "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s",
-        "--timeout", f"{PATIENCE}s", "--script", str(SCRIPT), url, "--", request, *([token] if token else []),
+        "--timeout", f"{PATIENCE}s", "--script", str(script), url, "--", request, *([token] if token else []),
     ]  # fmt: skip
     result = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 2 * PATIENCE, check=False)
     return parsed(result.stdout + result.stderr)

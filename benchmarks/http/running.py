@@ -46,6 +46,11 @@ class Running:
         self._process = process
         self._said = said
 
+    @property
+    def process(self) -> int:
+        """The id of its process; with several workers, of their parent."""
+        return self._process.pid
+
     def ask(self, method: str, path: str, sent: bytes | None = None) -> tuple[int, bytes]:
         """One request; its status and body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
@@ -148,7 +153,7 @@ def running(
 
 @contextmanager
 def _process(contender: Contender, dsn: str, pool: int) -> Iterator[Running]:
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "uvicorn", contender.app, "--port", str(port), *UVICORN]
     environment = _environment(contender.variables, dsn, pool)
     with (
@@ -167,7 +172,8 @@ def _environment(variables: Mapping[str, str], dsn: str, pool: int) -> dict[str,
     return {**kept, **sized, "DATABASE_URL": dsn, "POOL_SIZE": str(pool), "PYTHONHASHSEED": "0"}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens at now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -23,9 +23,12 @@ LIST_ITEMS = """
 LIST_ITEMS_OF_OWNER = """
     SELECT id, title, description, owner_id
     FROM items
-    WHERE id > $1 AND owner_id = $4
-    ORDER BY id
+    WHERE (owner_id, id) > ($4, $1) AND owner_id <= $4
+    ORDER BY owner_id, id
     OFFSET $2 LIMIT $3
+"""
+"""With `owner_id = $4`, PostgreSQL would look for an owner of many items among everybody's, from the first: a long way to those
+who came late.
 """
 
 GET_ITEM = """

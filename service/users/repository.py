@@ -35,6 +35,7 @@ LIST_USERS_WITH_ITEMS = """
     ) AS items ON true
     ORDER BY page.id, items.id
 """
+"""LATERAL has items looked up for each user. A plan for any page, that cannot know how short it is, would read all items."""
 
 UPDATE_USER = """
     WITH changed AS (

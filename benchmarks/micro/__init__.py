@@ -1,0 +1,1 @@
+"""What single pieces of the service cost: by the clock, and in instructions."""
