@@ -25,6 +25,7 @@ from service.injection import refuse_visible_injections
 from service.items.bulk_router import router as bulk_router
 from service.items.router import router as items_router
 from service.middleware import BodyLimits, Edge, Failures, ReadableStart, ScopeMiddleware
+from service.prepared import PreparedRoutes
 from service.problems import Problem, install_problems
 from service.settings import Settings
 from service.startup import opened
@@ -81,6 +82,8 @@ def create_app(container: Container) -> FastAPI:
 
 def _add_middleware(app: FastAPI, settings: Settings, database: Database, drain: Drain) -> None:
     """Each goes around those before it."""
+    if settings.http.prepared_routes:
+        app.add_middleware(PreparedRoutes, api=app)
     if settings.diagnostics.enabled:
         app.add_middleware(ServerTiming, database=database)
     app.add_middleware(BodyLimits, max_bytes=settings.http.max_body_bytes, seconds=settings.http.body_seconds)

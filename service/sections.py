@@ -56,6 +56,8 @@ class HttpSettings(BaseModel):
     """How long browsers remember to come by HTTPS only; 0 does not say so."""
     drain_seconds: Annotated[float, Field(ge=0)] = 1.0
     """How long answers say `Connection: close` after SIGTERM, before the server stops."""
+    prepared_routes: bool = True
+    """Whether routes are prepared at the start, as far as they can be; otherwise FastAPI does all for each request."""
 
 
 class BulkSettings(BaseModel):
