@@ -4,12 +4,14 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import Any
 
 from dependency_injector.containers import Container
 from fastapi import APIRouter, FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
 from service.access import ADMINS, identify, is_decision
@@ -20,6 +22,7 @@ from service.diagnostics.router import router as diagnostics_router
 from service.diagnostics.timing import ServerTiming
 from service.documentation.router import router as documentation_router
 from service.drain import Drain
+from service.garbage import frozen_gc
 from service.health.router import router as health_router
 from service.injection import refuse_visible_injections
 from service.items.bulk_router import router as bulk_router
@@ -36,6 +39,9 @@ logger = logging.getLogger("service")
 ROUTERS: tuple[APIRouter, ...] = (users_router, bulk_router, items_router, auth_router, health_router)
 DIAGNOSTICS: tuple[APIRouter, ...] = (diagnostics_router,)
 DOCUMENTATION: tuple[APIRouter, ...] = (documentation_router,)
+
+_NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False)
+"""Without OpenTelemetry's SDK nothing can be recorded, and FastAPI need not look for it at each request."""
 
 
 def create_app(container: Container) -> FastAPI:
@@ -59,7 +65,7 @@ def create_app(container: Container) -> FastAPI:
                 "auth.mode is OPEN: every client on this machine is an admin without signing in. For development only"
             )
         async with opened(container):
-            with drain.on_sigterm():
+            with drain.on_sigterm(), frozen_gc(enabled=settings.performance.freeze_gc):
                 yield
 
     app = FastAPI(
@@ -71,6 +77,7 @@ def create_app(container: Container) -> FastAPI:
         docs_url=None,  # FastAPI's own page is blank without the internet
         redoc_url=None,
         generate_unique_id_function=_operation_id,
+        telemetry=None if find_spec("opentelemetry.sdk") else _NO_TELEMETRY,
     )
     for router in routers:
         app.include_router(router, dependencies=None if _says_who_may_call(router) else [ADMINS])
@@ -82,7 +89,7 @@ def create_app(container: Container) -> FastAPI:
 
 def _add_middleware(app: FastAPI, settings: Settings, database: Database, drain: Drain) -> None:
     """Each goes around those before it."""
-    if settings.http.prepared_routes:
+    if settings.performance.prepared_routes:
         app.add_middleware(PreparedRoutes, api=app)
     if settings.diagnostics.enabled:
         app.add_middleware(ServerTiming, database=database)

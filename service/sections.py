@@ -56,8 +56,6 @@ class HttpSettings(BaseModel):
     """How long browsers remember to come by HTTPS only; 0 does not say so."""
     drain_seconds: Annotated[float, Field(ge=0)] = 1.0
     """How long answers say `Connection: close` after SIGTERM, before the server stops."""
-    prepared_routes: bool = True
-    """Whether routes are prepared at the start, as far as they can be; otherwise FastAPI does all for each request."""
 
 
 class BulkSettings(BaseModel):
@@ -94,6 +92,17 @@ class IdempotencySettings(BaseModel):
 
     ttl_seconds: Annotated[int, Field(ge=1, le=366 * 24 * 60 * 60)] = 24 * 60 * 60
     """How long the same key gives the same answer."""
+
+
+class PerformanceSettings(BaseModel):
+    """What makes the service fast and could be done without. docs/performance.md has what each is worth."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prepared_routes: bool = True
+    """Whether routes are prepared at the start, as far as they can be; otherwise FastAPI does everything for each request."""
+    freeze_gc: bool = True
+    """Whether Python's garbage collector leaves alone what was there at the start, and looks less often at the rest."""
 
 
 class DiagnosticsSettings(BaseModel):

@@ -1,14 +1,6 @@
-"""What FastAPI does anew for each request, and what is the same each time, is done here once, at the start.
+"""One route, and what is known of it before a request comes."""
 
-FastAPI searches its routers twice, walks through a route's dependencies, looks again at each parameter's type, and opens
-three exit stacks: two thirds of the time of a small request (docs/performance.md). A prepared route is found, read and
-answered from what was looked at before. It does what FastAPI does, to the byte. A route with anything that is not known
-here, and every request with anything wrong in it, goes to FastAPI as though nobody had looked at it.
-
-The switch is `http.prepared_routes`. tests/test_prepared_routes.py sends everything both ways, and compares.
-"""
-
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from inspect import iscoroutinefunction
 from json import loads
@@ -16,26 +8,21 @@ from re import Match
 from types import NoneType
 from typing import Any
 
-from fastapi import FastAPI, params
+from fastapi import params
 from fastapi._compat import ModelField
 from fastapi.datastructures import DefaultPlaceholder
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute, RouteContext, iter_route_contexts, serialize_response
+from fastapi.routing import APIRoute, RouteContext, serialize_response
 from fastapi.utils import is_body_allowed_for_status_code
 from pydantic import BaseModel, ValidationError
-from starlette._utils import get_route_path
-from starlette.convertors import StringConvertor
 from starlette.datastructures import QueryParams
-from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import WebSocketRoute
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 Values = list[Any]
 """What a request's calls get and give, each at its place."""
 
-_ERROR = "poolkeeper.error"
 _REQUEST, _RESPONSE, _BODY, _FIRST_FREE = range(4)
 _TEXTS = (int, float, bool, str, int | None, float | None, bool | None, str | None)
 _CONSTANTS = (int, float, bool, str, NoneType)
@@ -43,51 +30,6 @@ _CONSTANTS = (int, float, bool, str, NoneType)
 
 class NotPrepared(Exception):
     """A route has something that only FastAPI knows how to do."""
-
-
-class PreparedRoutes:
-    """The innermost middleware: answers for the routes of `api` that could be prepared, and hands all else on to it."""
-
-    def __init__(self, app: ASGIApp, api: FastAPI) -> None:
-        self._app = app
-        self._api = api
-        self._candidates = _candidates(api)
-        handlers = {kind: handler for kind, handler in api.exception_handlers.items() if kind not in (500, Exception)}
-        self._failed = ExceptionMiddleware(_fail_again, handlers)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
-        found = self._find(scope) if scope["type"] == "http" else None
-        if found is None:
-            await self._app(scope, receive, send)
-            return
-        route, match = found
-        values = route.read(scope, match)
-        if values is not None and route.takes_body:
-            receive = _Again(receive)
-            values = await route.read_body(receive, values)
-        if values is None:
-            await self._app(scope, receive, send)
-            return
-        scope["router"] = self._api.router
-        scope["route"] = route.original
-        scope["endpoint"] = route.endpoint
-        scope["path_params"] = match.groupdict()
-        try:
-            answer = await route.answer(Request(scope, receive, send), values)
-        except Exception as error:  # noqa: BLE001 - an error that nobody handles is raised again there
-            scope[_ERROR] = error
-            answer = self._failed
-        await answer(scope, receive, send)
-
-    def _find(self, scope: Scope) -> "tuple[Prepared, Match[str]] | None":
-        """The route of a request: the first that matches, as FastAPI has it, if it is a prepared one."""
-        if self._api.dependency_overrides or "fastapi.telemetry" in scope:
-            return None
-        path = get_route_path(scope)
-        for matches, route in self._candidates.get((scope["method"], *_beginning(path)), ()):
-            if match := matches(path):
-                return None if route is None else (route, match)
-        return None
 
 
 class Prepared:
@@ -147,12 +89,10 @@ class Prepared:
 
     def _add(self, dependant: Dependant, *, depth: int = 0) -> int:
         """Add what a call needs, and then the call. Gives the place of what it gives. FastAPI, too, calls each but once."""
-        call = dependant.call
+        call: Any = dependant.call
         if call in self._places:
             return self._places[call]
-        _require(
-            iscoroutinefunction(call) or iscoroutinefunction(getattr(type(call), "__call__", None))  # noqa: B004
-        )
+        _require(iscoroutinefunction(call) or iscoroutinefunction(type(call).__call__))
         _require(not _unknown(dependant, is_endpoint=depth == 0))
         needs = [(below.name, self._add(below, depth=depth + 1)) for below in dependant.dependencies]
         for fields, texts in (
@@ -195,14 +135,12 @@ class Prepared:
             return None  # there are other ways to say JSON
         return values
 
-    async def read_body(self, receive: "_Again", values: Values) -> Values | None:
+    def read_body(self, body: bytes, values: Values) -> Values | None:
         """The values with the body's, or `None` where that is missing or wrong."""
         assert self._body is not None  # `takes_body`
-        try:
-            body = await receive.body()
-            values[_BODY], errors = self._body.validate(loads(body), {}) if body else (None, True)
-        except Exception:  # noqa: BLE001 - whatever it is, FastAPI meets it again
+        if not body:
             return None
+        values[_BODY], errors = self._body.validate(loads(body), {})
         return None if errors else values
 
     async def answer(self, request: Request, values: Values) -> Response:
@@ -212,7 +150,7 @@ class Prepared:
         if self._gives_response:
             values[_RESPONSE] = extra = Response()
             del extra.headers["content-length"]
-            extra.status_code = None  # type: ignore[assignment] - nobody has set it, as in FastAPI
+            extra.status_code = None  # type: ignore[assignment]  # nobody has set it
         for call, needs, place in self._calls:
             values[place] = await call(**{name: values[at] for name, at in needs})
         result = values[-1]
@@ -223,11 +161,10 @@ class Prepared:
 
     async def _json(self, result: Any) -> bytes:
         try:
-            return self._dumped(self._validated(result))
+            body: bytes = self._dumped(self._validated(result))
         except ValidationError:  # a mistake of the endpoint's, which FastAPI puts into its own words
-            return await serialize_response(
-                field=self._field, response_content=result, dump_json=True, **self._options
-            )
+            body = await serialize_response(field=self._field, response_content=result, dump_json=True, **self._options)
+        return body
 
 
 class _Text:
@@ -258,77 +195,6 @@ class _Text:
             return not self._required
         values[self.place], errors = self._validate(text)
         return not errors
-
-
-class _Again:
-    """What a request sends, and from the beginning again after its body was read."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._seen: list[Message | Exception] = []
-
-    async def body(self) -> bytes | None:
-        """The whole body, or `None` where it breaks off."""
-        parts = []
-        while True:
-            try:
-                message = await self._receive()
-            except Exception as error:
-                self._seen.append(error)
-                raise
-            self._seen.append(message)
-            if message["type"] != "http.request":
-                return None
-            parts.append(message.get("body", b""))
-            if not message.get("more_body", False):
-                return b"".join(parts)
-
-    async def __call__(self) -> Message:
-        """As ASGI has it."""
-        if not self._seen:
-            return await self._receive()
-        seen = self._seen.pop(0)
-        if isinstance(seen, Exception):
-            raise seen
-        return seen
-
-
-def _candidates(
-    api: FastAPI,
-) -> dict[tuple[str, int, str], Sequence[tuple[Callable[[str], Match[str] | None], Prepared | None]]]:
-    """By method and beginning of the path, all routes that may match there, in FastAPI's order; `None` for its own."""
-    routes = []
-    for route in iter_route_contexts(api.routes):
-        if isinstance(route.original_route, WebSocketRoute):
-            continue
-        if not hasattr(route, "path_regex"):  # it decides by something else than the path: who knows what comes after it
-            break
-        plain = all(type(convertor) is StringConvertor for convertor in route.param_convertors.values())
-        beginning = _beginning(route.path) if plain and "{" not in _beginning(route.path)[1] else None
-        routes.append((route, beginning, _prepared(route) if beginning is not None else None))
-    keys = {
-        (method, *beginning) for route, beginning, prepared in routes if prepared is not None for method in route.methods
-    }
-    return {
-        (method, *key): [
-            (route.path_regex.match, prepared)
-            for route, beginning, prepared in routes
-            if (not route.methods or method in route.methods) and beginning in (None, tuple(key))
-        ]
-        for method, *key in keys
-    }
-
-
-def _prepared(route: RouteContext) -> Prepared | None:
-    try:
-        return Prepared(route)
-    except NotPrepared:
-        return None
-
-
-def _beginning(path: str) -> tuple[int, str]:
-    """How many slashes a path has, and what is between the first two."""
-    return path.count("/"), path[1:].partition("/")[0]
 
 
 def _unknown(dependant: Dependant, *, is_endpoint: bool) -> bool:
@@ -371,8 +237,3 @@ def _merged(answer: Response, extra: Response) -> Response:
             answer.body = b""
     answer.raw_headers.extend(extra.raw_headers)
     return answer
-
-
-async def _fail_again(scope: Scope, _receive: Receive, _send: Send) -> None:
-    """What a route was that failed: Starlette then finds who handles the error."""
-    raise scope.pop(_ERROR)
