@@ -5,7 +5,7 @@ three exit stacks: two thirds of the time of a small request (docs/performance.m
 answered from what was looked at before. It does what FastAPI does, to the byte. A route with anything that is not known
 here, and every request with anything wrong in it, goes to FastAPI as though nobody had looked at it.
 
-The switch is `performance.prepared_routes`. tests/test_prepared_routes.py sends everything both ways, and compares.
+The switch is `performance.prepared_routes`. tests/prepared sends everything both ways, and compares.
 """
 
 from service.prepared.middleware import PreparedRoutes

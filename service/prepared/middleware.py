@@ -38,13 +38,13 @@ class PreparedRoutes:
             await self._app(scope, receive, send)
             return
         route, match = found
-        values = route.read(scope, match)
-        if values is not None and route.takes_body:
-            receive = again = _Again(receive)
-            try:
+        try:
+            values = route.read(scope, match)
+            if values is not None and route.takes_body:
+                receive = again = _Again(receive)
                 values = route.read_body(await again.body(), values)
-            except Exception:  # noqa: BLE001 - whatever it is, FastAPI meets it again
-                values = None
+        except Exception:  # noqa: BLE001 - whatever it is, FastAPI meets it again
+            values = None
         if values is None:
             await self._app(scope, receive, send)
             return
