@@ -3,14 +3,17 @@
 import hmac
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from service.database import ScopedConnection
 from service.errors import Unavailable, Unprocessable
 
-M = TypeVar("M", bound=BaseModel)
+A = TypeVar("A")
+
+_adapters: dict[type[Any], TypeAdapter[Any]] = {}
+"""Made once for each type of answer."""
 
 CLAIM_KEY = """
     INSERT INTO idempotency_keys AS stored (caller, key, fingerprint, expires_at)
@@ -94,8 +97,8 @@ class Idempotency:
         self._patience = patience
 
     async def once(
-        self, attempt: Attempt | None, answer: type[M], work: Callable[[], Awaitable[M]], *, about: Callable[[M], int]
-    ) -> M:
+        self, attempt: Attempt | None, answer: type[A], work: Callable[[], Awaitable[A]], *, about: Callable[[A], int]
+    ) -> A:
         """Run `work` in a transaction that also keeps its answer, or give the answer that was kept.
 
         Only what succeeded is kept: an error undoes the work and frees the key. Without an attempt it is `work` alone.
@@ -108,11 +111,10 @@ class Idempotency:
         async with self._connection.transaction(isolation="read_committed"):
             if (kept := await self._claim(attempt)) is not None:
                 attempt.replayed()
-                return answer.model_validate_json(kept)
+                return _json(answer).validate_json(kept)
             done = await work()
-            await self._connection.execute(
-                STORE_ANSWER, _caller(attempt), attempt.key, done.model_dump_json(), about(done)
-            )
+            kept = _json(answer).dump_json(done).decode()
+            await self._connection.execute(STORE_ANSWER, _caller(attempt), attempt.key, kept, about(done))
         return done
 
     async def _claim(self, attempt: Attempt) -> str | None:
@@ -132,6 +134,13 @@ class Idempotency:
             raise KeyUsedOtherwise
         kept_answer: str = kept["answer"]
         return kept_answer
+
+
+def _json(answer: type[A]) -> TypeAdapter[A]:
+    """From an answer to JSON and back."""
+    if answer not in _adapters:
+        _adapters[answer] = TypeAdapter(answer)
+    return _adapters[answer]
 
 
 def fingerprint(attempt: Attempt, key: bytes) -> bytes:

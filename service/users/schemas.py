@@ -1,5 +1,6 @@
 """What a user looks like from outside."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, EmailStr, Field, SecretStr
@@ -56,10 +57,9 @@ class ChangedPassword(BaseModel):
     password: Password
 
 
-class User(BaseModel):
+@dataclass(frozen=True, slots=True)
+class User:
     """A user with its items. The password never leaves the service."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: Annotated[int, Field(examples=[1])]
     email: Annotated[str, Field(examples=["ada@example.com"])]
