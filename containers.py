@@ -62,9 +62,8 @@ class Container(containers.DeclarativeContainer):
     auth_service = providers.Factory(AuthService, account_repository, passwords, tokens)
     token_authentication = providers.Factory(TokenAuthentication, account_repository, tokens)
     open_authentication = providers.Factory(OpenAuthentication, account_repository, tokens)
-    authentication = providers.Selector(
-        settings.provided.auth_mode, token=token_authentication, open=open_authentication
-    )
+    auth_mode = providers.Singleton(str, settings.provided.auth_mode)  # read once: that is a third of what a call costs
+    authentication = providers.Selector(auth_mode, token=token_authentication, open=open_authentication)
 
     rate_limits = providers.Singleton(RateLimitStorage, connection)
     attempts = providers.Singleton(

@@ -3,6 +3,8 @@
 pytest examples/test_override.py
 """
 
+from dataclasses import asdict
+
 from dependency_injector import providers
 from httpx import ASGITransport, AsyncClient
 
@@ -25,5 +27,5 @@ async def test_a_user_is_read_without_a_database() -> None:
     container = Container()
     with container.user_repository.override(providers.Object(OneUser())):
         async with AsyncClient(transport=ASGITransport(create_app(container)), base_url="http://test") as client:
-            assert (await client.get("/users/1")).json() == ADA.model_dump()
+            assert (await client.get("/users/1")).json() == asdict(ADA)
             assert (await client.get("/users/2")).json()["detail"] == "User not found"

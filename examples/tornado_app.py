@@ -6,6 +6,7 @@ python examples/tornado_app.py 8888
 import asyncio
 import signal
 import sys
+from dataclasses import asdict
 from typing import Any
 
 from tornado.web import Application, HTTPError, RequestHandler
@@ -32,7 +33,7 @@ class UserHandler(ScopedHandler):
     @inject
     async def get(self, user_id: str, users: UserService = Provide["user_service"]) -> None:
         try:
-            self.write((await users.get(int(user_id))).model_dump())
+            self.write(asdict(await users.get(int(user_id))))
         except UserNotFound as error:
             raise HTTPError(404, reason=str(error)) from error
 

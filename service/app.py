@@ -3,12 +3,14 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import Any
 
 from dependency_injector.containers import Container
 from fastapi import APIRouter, FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
 from service.access import ADMINS, identify, is_decision
@@ -19,11 +21,13 @@ from service.diagnostics.router import router as diagnostics_router
 from service.diagnostics.timing import ServerTiming
 from service.documentation.router import router as documentation_router
 from service.drain import Drain
+from service.garbage import frozen_gc
 from service.health.router import router as health_router
 from service.injection import modules_with_injections, refuse_visible_injections
 from service.items.bulk_router import router as bulk_router
 from service.items.router import router as items_router
 from service.middleware import BodyLimits, Edge, Failures, ReadableStart, ScopeMiddleware
+from service.prepared import PreparedRoutes
 from service.problems import Problem, install_problems
 from service.settings import Settings
 from service.startup import opened
@@ -34,6 +38,9 @@ logger = logging.getLogger("service")
 ROUTERS: tuple[APIRouter, ...] = (users_router, bulk_router, items_router, auth_router, health_router)
 DIAGNOSTICS: tuple[APIRouter, ...] = (diagnostics_router,)
 DOCUMENTATION: tuple[APIRouter, ...] = (documentation_router,)
+
+_NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False)
+"""Without OpenTelemetry's SDK nothing can be recorded, and FastAPI need not look for it at each request."""
 
 
 def create_app(container: Container) -> FastAPI:
@@ -57,7 +64,7 @@ def create_app(container: Container) -> FastAPI:
                 "auth.mode is OPEN: every client on this machine is an admin without signing in. For development only"
             )
         async with opened(container):
-            with drain.on_sigterm():
+            with drain.on_sigterm(), frozen_gc(enabled=settings.performance.freeze_gc):
                 yield
 
     app = FastAPI(
@@ -69,6 +76,7 @@ def create_app(container: Container) -> FastAPI:
         docs_url=None,  # FastAPI's own page is blank without the internet
         redoc_url=None,
         generate_unique_id_function=_operation_id,
+        telemetry=None if find_spec("opentelemetry.sdk") else _NO_TELEMETRY,
     )
     for router in routers:
         app.include_router(router, dependencies=None if _says_who_may_call(router) else [ADMINS])
@@ -80,6 +88,8 @@ def create_app(container: Container) -> FastAPI:
 
 def _add_middleware(app: FastAPI, settings: Settings, database: Database, drain: Drain) -> None:
     """Each goes around those before it."""
+    if settings.performance.prepared_routes:
+        app.add_middleware(PreparedRoutes, api=app)
     if settings.diagnostics.enabled:
         app.add_middleware(ServerTiming, database=database)
     app.add_middleware(BodyLimits, max_bytes=settings.http.max_body_bytes, seconds=settings.http.body_seconds)

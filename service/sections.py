@@ -96,6 +96,17 @@ class IdempotencySettings(BaseModel):
     """How long the same key gives the same answer."""
 
 
+class PerformanceSettings(BaseModel):
+    """What makes the service fast and could be done without. docs/performance.md has what each is worth."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prepared_routes: bool = True
+    """Whether routes are prepared at the start, as far as they can be; otherwise FastAPI does everything for each request."""
+    freeze_gc: bool = True
+    """Whether Python's garbage collector leaves alone what was there at the start, and looks less often at the rest."""
+
+
 class DiagnosticsSettings(BaseModel):
     """Endpoints that show how the service behaves. Not for production."""
 

@@ -34,6 +34,7 @@ from service.sections import (
     HttpSettings,
     IdempotencySettings,
     PasswordSettings,
+    PerformanceSettings,
 )
 
 _LOCAL = frozenset({"development", "test"})
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     passwords: PasswordSettings = PasswordSettings()
     limits: LimitOptions = LimitOptions()
     idempotency: IdempotencySettings = IdempotencySettings()
+    performance: PerformanceSettings = PerformanceSettings()
     diagnostics: DiagnosticsSettings = DiagnosticsSettings()
     documentation: DocumentationSettings = DocumentationSettings()
 

@@ -1,5 +1,6 @@
 """Mode `open` is for this machine alone."""
 
+from functools import lru_cache
 from ipaddress import ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,7 +19,8 @@ class LoopbackOnly:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
-        if scope["type"] == "lifespan" or _is_loopback(scope.get("client")):
+        client = scope.get("client")  # none at a Unix socket: whoever is behind it may be a proxy
+        if scope["type"] == "lifespan" or (client is not None and _is_loopback(client[0])):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
@@ -26,11 +28,10 @@ class LoopbackOnly:
             raise Forbidden("auth.mode is open: it answers only clients on the machine that it runs on")
 
 
-def _is_loopback(client: tuple[str, int] | None) -> bool:
-    if client is None:  # a Unix socket: whoever is behind it may be a proxy
-        return False
+@lru_cache(maxsize=64)
+def _is_loopback(host: str) -> bool:
     try:
-        address = ip_address(client[0].removeprefix("::ffff:"))  # IPv4, at a socket that takes both
+        address = ip_address(host.removeprefix("::ffff:"))  # IPv4, at a socket that takes both
     except ValueError:
-        return client[0] == _IN_PROCESS
+        return host == _IN_PROCESS
     return address.is_loopback

@@ -115,11 +115,11 @@ class Lease:
             self.tainted = True
         self.statements += 1
         self.pool.totals.statements += 1
-        return await self.guard(
-            lambda: getattr(self.connection, method)(query, *args, **options),
-            options.get("timeout"),
-            reads_source=method in _READS_SOURCE,
-        )
+        try:
+            return await getattr(self.connection, method)(query, *args, **options)
+        except BaseException as error:
+            self._name(error, options.get("timeout"), reads_source=method in _READS_SOURCE)
+            raise
 
     async def command(self, sql: str) -> str:
         """Send one of the transaction's own commands; gives the server's answer. Raises as `send` does."""
@@ -130,32 +130,31 @@ class Lease:
         """Send a ROLLBACK, which gets as long as cleaning a connection does. Raises as `send` does."""
         await self.guard(lambda: self.connection.execute(sql, timeout=self.pool.clean_timeout), None)
 
-    async def guard(
-        self, call: Callable[[], Awaitable[Any]], timeout: float | None, *, reads_source: bool = False
-    ) -> Any:
-        """Await an asyncpg call and name its failure, as `send` does.
-
-        `timeout`: the caller's own, already in the call. `reads_source`: whether it iterates over something of the caller's.
-        """
+    async def guard(self, call: Callable[[], Awaitable[Any]], timeout: float | None) -> Any:
+        """Await an asyncpg call and name its failure, as `send` does. `timeout`: the caller's own, already in the call."""
         try:
             return await call()
-        except asyncio.CancelledError:
-            self.tainted = True
+        except BaseException as error:
+            self._name(error, timeout)
             raise
-        except Exception as error:
-            if isinstance(error, TimeoutError) and timeout is not None:
-                self.tainted = True  # asyncpg cancels the statement, and the connection lives on
-                raise
-            if (
-                reads_source
-                and isinstance(error, OSError)
-                and not isinstance(error, TimeoutError)
-                and not self.is_closed()
-            ):
-                self.tainted = True  # a file of the caller's, and not the connection, could not be read
-                raise
-            if not (breaks_connection(error) or self.is_closed() or self._leads_to_a_standby(error)):
-                raise
+
+    def _name(self, error: BaseException, timeout: float | None, *, reads_source: bool = False) -> None:
+        """Note what a failure has left, and raise `DatabaseUnavailable` from it if the connection is of no more use.
+
+        `reads_source`: whether the call iterates over something of the caller's.
+        """
+        if isinstance(error, asyncio.CancelledError):
+            self.tainted = True
+            return
+        if not isinstance(error, Exception):
+            return
+        if isinstance(error, TimeoutError) and timeout is not None:
+            self.tainted = True  # asyncpg cancels the statement, and the connection lives on
+            return
+        if reads_source and isinstance(error, OSError) and not isinstance(error, TimeoutError) and not self.is_closed():
+            self.tainted = True  # a file of the caller's, and not the connection, could not be read
+            return
+        if breaks_connection(error) or self.is_closed() or self._leads_to_a_standby(error):
             self.terminate()
             raise unavailable(error) from error
 

@@ -116,20 +116,28 @@ class Scope:
 
     async def lease(self) -> Lease:
         """A connection, at once or in turn. Give it back with `give_back`."""
+        return self._lease_now() or await self._lease_in_turn()
+
+    def _lease_now(self) -> Lease | None:
         self.check_open()
         pool = self._database.pool()
         lease = pool.acquire_now(self.name)
-        if lease is None:
-            started = monotonic()
-            try:
-                lease = await pool.acquire(self.name)
-            finally:
-                waited = monotonic() - started
-                self.wait_time += waited
-                pool.totals.wait_time += waited
-            if self.closed:
-                self.give_back(lease)
-                self.check_open()
+        if lease is not None and pool.reports_slow_leases:
+            lease.taken_by = calling_line()
+        return lease
+
+    async def _lease_in_turn(self) -> Lease:
+        pool = self._database.pool()
+        started = monotonic()
+        try:
+            lease = await pool.acquire(self.name)
+        finally:
+            waited = monotonic() - started
+            self.wait_time += waited
+            pool.totals.wait_time += waited
+        if self.closed:
+            self.give_back(lease)
+            self.check_open()
         if pool.reports_slow_leases:
             lease.taken_by = calling_line()
         return lease
@@ -140,7 +148,7 @@ class Scope:
 
     async def send(self, method: str, query: str, args: Iterable[Any], options: dict[str, Any]) -> Any:
         """Run one statement on a connection of its own."""
-        lease = await self.lease()
+        lease = self._lease_now() or await self._lease_in_turn()  # `lease()`, without a coroutine for most
         self.statements += 1
         try:
             return await lease.send(method, query, args, options)

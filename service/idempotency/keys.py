@@ -5,15 +5,18 @@ import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from service.database import ScopedConnection
 from service.errors import Unavailable, Unprocessable
 
-M = TypeVar("M", bound=BaseModel)
+A = TypeVar("A")
+
+_adapters: dict[type[Any], TypeAdapter[Any]] = {}
+"""Made once for each type of answer."""
 
 CLAIM_KEY = """
     INSERT INTO idempotency_keys AS stored (caller, key, expires_at)
@@ -98,8 +101,8 @@ class Idempotency:
         self._turns: WeakValueDictionary[tuple[int, str], asyncio.Lock] = WeakValueDictionary()
 
     async def once(
-        self, attempt: Attempt | None, answer: type[M], work: Callable[[], Awaitable[M]], *, about: Callable[[M], int]
-    ) -> M:
+        self, attempt: Attempt | None, answer: type[A], work: Callable[[], Awaitable[A]], *, about: Callable[[A], int]
+    ) -> A:
         """Run `work` in a transaction that also keeps its answer, or give the answer that was kept.
 
         Only what succeeded is kept: an error undoes the work and frees the key. Without an attempt it is `work` alone.
@@ -112,12 +115,11 @@ class Idempotency:
         async with self._turn(attempt), self._connection.transaction(isolation="read_committed"):
             if not await self._claim(attempt):
                 attempt.replayed()
-                return answer.model_validate_json(await self._kept(attempt))
+                return _json(answer).validate_json(await self._kept(attempt))
             done = await work()
             made = fingerprint(await attempt.content(), self._keys()[0])
-            await self._connection.execute(
-                STORE_ANSWER, _caller(attempt), attempt.key, made, done.model_dump_json(), about(done)
-            )
+            kept = _json(answer).dump_json(done).decode()
+            await self._connection.execute(STORE_ANSWER, _caller(attempt), attempt.key, made, kept, about(done))
         return done
 
     @asynccontextmanager
@@ -156,6 +158,13 @@ class Idempotency:
             raise KeyUsedOtherwise
         answer: str = kept["answer"]
         return answer
+
+
+def _json(answer: type[A]) -> TypeAdapter[A]:
+    """From an answer to JSON and back."""
+    if answer not in _adapters:
+        _adapters[answer] = TypeAdapter(answer)
+    return _adapters[answer]
 
 
 def fingerprint(content: bytes, key: bytes) -> bytes:

@@ -6,6 +6,8 @@ from service.database import ScopedConnection
 from service.items.schemas import ChangedItem, Item, NewItem
 from service.users.repository import UserNotFound
 
+# The columns of an item, everywhere in the order of its fields: a row is an item, and is not validated again.
+
 INSERT_ITEM = """
     INSERT INTO items (title, description, owner_id)
     VALUES ($1, $2, $3)
@@ -71,7 +73,7 @@ class ItemRepository:
         except ForeignKeyViolationError as error:
             raise ERROR_OF_CONSTRAINT[error.constraint_name or ""] from error
         assert row is not None  # RETURNING
-        return Item(**row)
+        return Item(*row)
 
     async def list(self, skip: int, limit: int, *, after: int = 0, owner_id: int | None = None) -> list[Item]:
         """At most `limit` items in the order of their ids, from beyond `after`, without the first `skip`.
@@ -82,12 +84,12 @@ class ItemRepository:
             rows = await self._connection.fetch(LIST_ITEMS, after, skip, limit)
         else:
             rows = await self._connection.fetch(LIST_ITEMS_OF_OWNER, after, skip, limit, owner_id)
-        return [Item(**row) for row in rows]
+        return [Item(*row) for row in rows]
 
     async def get(self, item_id: int, owner_id: int | None) -> Item | None:
         """The item with this id, if it is the owner's, or if `owner_id` is `None`."""
         row = await self._connection.fetchrow(GET_ITEM, item_id, owner_id)
-        return None if row is None else Item(**row)
+        return None if row is None else Item(*row)
 
     async def update(self, item_id: int, owner_id: int | None, change: ChangedItem) -> Item | None:
         """The item as changed, or `None` where `get` would give that."""
@@ -95,7 +97,7 @@ class ItemRepository:
         row = await self._connection.fetchrow(
             UPDATE_ITEM, item_id, owner_id, change.title, set_description, change.description
         )
-        return None if row is None else Item(**row)
+        return None if row is None else Item(*row)
 
     async def delete(self, item_id: int, owner_id: int | None) -> bool:
         """Delete the item that `get` would give. Whether there was one."""

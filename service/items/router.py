@@ -1,7 +1,5 @@
 """Items over HTTP."""
 
-from collections.abc import Sequence
-
 from fastapi import APIRouter, Request, Response
 
 from service.access import SignedIn
@@ -42,7 +40,7 @@ async def list_items_of_user(
     skip: Skip = 0,
     limit: Limit = 100,
     items: ItemService = Provide["item_service"],
-) -> Sequence[Item]:
+) -> list[Item]:
     """Items of one user, in the order in which they were created."""
     caller.require(user_id)
     return page(await items.list_of(user_id, skip, limit + 1, after=after), limit, request, response)
@@ -58,7 +56,7 @@ async def list_items(
     skip: Skip = 0,
     limit: Limit = 100,
     items: ItemService = Provide["item_service"],
-) -> Sequence[Item]:
+) -> list[Item]:
     """Items in the order in which they were created: an admin sees all, anybody else its own."""
     rows = await items.list(skip, limit + 1, after=after, owner_id=caller.owner_id)
     return page(rows, limit, request, response)

@@ -1,5 +1,6 @@
 """What an item looks like from outside."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,10 +25,9 @@ class ChangedItem(Input):
     description: Description | None = None
 
 
-class Item(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Item:
     """An item, with the user who owns it."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: Annotated[int, Field(examples=[1])]
     title: Annotated[str, Field(examples=["A pen"])]

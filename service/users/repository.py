@@ -108,7 +108,7 @@ class UserRepository:
         except UniqueViolationError as error:
             raise ERROR_OF_CONSTRAINT[error.constraint_name or ""] from error
         assert row is not None  # RETURNING
-        return User(**row, items=[])
+        return User(row["id"], row["email"], row["is_active"], [])
 
     async def get(self, user_id: int) -> User | None:
         """The user with this id, or `None`."""
@@ -153,8 +153,6 @@ def _with_items(rows: Iterable[Record]) -> list[User]:
 def _user(rows: list[Record]) -> User:
     user_id = rows[0]["id"]
     items = [
-        Item(id=row["item_id"], title=row["title"], description=row["description"], owner_id=user_id)
-        for row in rows
-        if row["item_id"] is not None
+        Item(row["item_id"], row["title"], row["description"], user_id) for row in rows if row["item_id"] is not None
     ]
-    return User(id=user_id, email=rows[0]["email"], is_active=rows[0]["is_active"], items=items)
+    return User(user_id, rows[0]["email"], rows[0]["is_active"], items)

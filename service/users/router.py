@@ -1,7 +1,5 @@
 """Users over HTTP."""
 
-from collections.abc import Sequence
-
 from fastapi import APIRouter, Request, Response
 
 from service.access import PUBLIC, SignedIn
@@ -42,7 +40,7 @@ async def list_users(
     skip: Skip = 0,
     limit: Limit = 100,
     users: UserService = Provide["user_service"],
-) -> Sequence[User]:
+) -> list[User]:
     """Users with their items, in the order in which they registered. For admins."""
     caller.require_admin()
     return page(await users.list(skip, limit + 1, after=after), limit, request, response)

@@ -1,9 +1,10 @@
 """What a user looks like from outside."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, EmailStr, Field, SecretStr, StrictBool
+from pydantic import AfterValidator, BeforeValidator, EmailStr, Field, SecretStr, StrictBool
 
 from service.items.schemas import Item
 from service.types import STORABLE, Input, storable
@@ -58,10 +59,9 @@ class ChangedPassword(Input):
     password: Password
 
 
-class User(BaseModel):
+@dataclass(frozen=True, slots=True)
+class User:
     """A user with its items. The password never leaves the service."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: Annotated[int, Field(examples=[1])]
     email: Annotated[str, Field(examples=["ada@example.com"])]

@@ -1,0 +1,239 @@
+"""One route, and what is known of it before a request comes."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from inspect import iscoroutinefunction
+from json import loads
+from re import Match
+from types import NoneType
+from typing import Any
+
+from fastapi import params
+from fastapi._compat import ModelField
+from fastapi.datastructures import DefaultPlaceholder
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, RouteContext, serialize_response
+from fastapi.utils import is_body_allowed_for_status_code
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+Values = list[Any]
+"""What a request's calls get and give, each at its place."""
+
+_REQUEST, _RESPONSE, _BODY, _FIRST_FREE = range(4)
+_TEXTS = (int, float, bool, str, int | None, float | None, bool | None, str | None)
+_CONSTANTS = (int, float, bool, str, NoneType)
+
+
+class NotPrepared(Exception):
+    """A route has something that only FastAPI knows how to do."""
+
+
+class Prepared:
+    """A route with all that can be known of it before a request comes. Raises `NotPrepared`."""
+
+    def __init__(self, route: RouteContext) -> None:
+        _require(type(route.original_route) is APIRoute)
+        field = route.response_field
+        _require(
+            isinstance(route.response_class, DefaultPlaceholder)
+            and field is not None
+            and route.max_body_size is None
+            and not (route.is_sse_stream or route.is_json_stream)
+        )
+        self.original = route.original_route
+        self.endpoint = route.endpoint
+        self._status = route.status_code or 200
+        self._options = {
+            option: getattr(route, f"response_model_{option}")
+            for option in ("include", "exclude", "by_alias", "exclude_unset", "exclude_defaults", "exclude_none")
+        }
+        self._field = field
+        self._validated = partial(field._type_adapter.validator.validate_python, from_attributes=True)  # noqa: SLF001
+        self._dumped = partial(field._type_adapter.serializer.to_json, **self._options)  # noqa: SLF001
+
+        self._empty: Values = [None] * _FIRST_FREE
+        self._path: list[_Text] = []
+        self._query: list[_Text] = []
+        self._headers: list[_Text] = []
+        self._body: ModelField | None = None
+        self._calls: list[tuple[Callable[..., Awaitable[Any]], tuple[tuple[str, int], ...], int]] = []
+        self._places: dict[Callable[..., Any], int] = {}
+        self._add_body(route)
+        self._add(route.dependant)
+        self._gives_response = any(at == _RESPONSE for _, needs, _ in self._calls for _, at in needs)
+
+    @property
+    def takes_body(self) -> bool:
+        """Whether `read_body` is to follow `read`."""
+        return self._body is not None
+
+    def _add_body(self, route: RouteContext) -> None:
+        """A body is prepared if it is one model, and all of it."""
+        fields: list[ModelField] = route.dependant.body_params
+        if route.body_field is None:
+            return
+        kind = fields[0].field_info.annotation if fields else None
+        _require(
+            len(fields) == 1
+            and fields[0] is route.body_field  # else FastAPI has made one that has the model below its name
+            and type(fields[0].field_info) is params.Body
+            and isinstance(kind, type)
+            and issubclass(kind, BaseModel)
+            and fields[0].field_info.is_required()
+        )
+        self._body = fields[0]
+
+    def _add(self, dependant: Dependant, *, depth: int = 0) -> int:
+        """Add what a call needs, and then the call. Gives the place of what it gives. FastAPI, too, calls each but once."""
+        call: Any = dependant.call
+        if call in self._places:
+            return self._places[call]
+        _require(iscoroutinefunction(call) or iscoroutinefunction(type(call).__call__))
+        _require(not _unknown(dependant, is_endpoint=depth == 0))
+        needs = [(below.name, self._add(below, depth=depth + 1)) for below in dependant.dependencies]
+        for fields, texts in (
+            (dependant.path_params, self._path),
+            (dependant.query_params, self._query),
+            (dependant.header_params, self._headers),
+        ):
+            needs += [(field.name, self._add_text(field, texts)) for field in fields]
+        needs += [(field.name, _BODY) for field in dependant.body_params]
+        needs += [(dependant.request_param_name, _REQUEST), (dependant.http_connection_param_name, _REQUEST)]
+        needs += [(dependant.response_param_name, _RESPONSE)]
+        place = self._places[call] = self._add_place(None)
+        self._calls.append((call, tuple((name, at) for name, at in needs if name is not None), place))
+        return place
+
+    def _add_text(self, field: ModelField, texts: "list[_Text]") -> int:
+        text = _Text(field, self._add_place(None))
+        self._empty[text.place] = text.default
+        texts.append(text)
+        return text.place
+
+    def _add_place(self, value: object) -> int:
+        self._empty.append(value)
+        return len(self._empty) - 1
+
+    def read(self, scope: Scope, match: Match[str]) -> Values | None:
+        """The values in a request's path, query and headers, or `None` where one of them is missing or wrong."""
+        values = self._empty.copy()
+        for text in self._path:
+            if not text.read(match[text.name], values):
+                return None
+        if self._query:
+            query = scope["query_string"]
+            given = QueryParams(query).get if query else _nothing
+            if not all(text.read(given(text.name), values) for text in self._query):
+                return None
+        if self._headers and not all(text.read(_header(scope, text.raw_name), values) for text in self._headers):
+            return None
+        if self._body is not None and _header(scope, b"content-type") != "application/json":
+            return None  # there are other ways to say JSON
+        return values
+
+    def read_body(self, body: bytes, values: Values) -> Values | None:
+        """The values with the body's, or `None` where that is missing or wrong."""
+        assert self._body is not None  # `takes_body`
+        if not body:
+            return None
+        values[_BODY], errors = self._body.validate(loads(body), {})
+        return None if errors else values
+
+    async def answer(self, request: Request, values: Values) -> Response:
+        """Call what the route depends on, and then its endpoint. Raises what these raise."""
+        values[_REQUEST] = request
+        extra = None
+        if self._gives_response:
+            values[_RESPONSE] = extra = Response()
+            del extra.headers["content-length"]
+            extra.status_code = None  # type: ignore[assignment]  # nobody has set it
+        for call, needs, place in self._calls:
+            values[place] = await call(**{name: values[at] for name, at in needs})
+        result = values[-1]
+        if isinstance(result, Response):
+            return result
+        answer = Response(await self._json(result), self._status, media_type="application/json")
+        return answer if extra is None else _merged(answer, extra)
+
+    async def _json(self, result: Any) -> bytes:
+        try:
+            body: bytes = self._dumped(self._validated(result))
+        except ValidationError:  # a mistake of the endpoint's, which FastAPI puts into its own words
+            body = await serialize_response(field=self._field, response_content=result, dump_json=True, **self._options)
+        return body
+
+
+class _Text:
+    """A parameter that is one text of the request."""
+
+    __slots__ = ("_required", "_validate", "default", "name", "place", "raw_name")
+
+    def __init__(self, field: ModelField, place: int) -> None:
+        info = field.field_info
+        _require(
+            info.annotation in _TEXTS
+            and not field.config
+            and info.default_factory is None
+            and not info.validate_default
+            and isinstance(info.validation_alias, str | None)
+            and (info.is_required() or type(info.default) in _CONSTANTS)
+        )
+        self.place = place
+        self.name = field.validation_alias or field.alias
+        self.raw_name = self.name.lower().encode("latin-1")
+        self.default = None if info.is_required() else info.default
+        self._required = info.is_required()
+        self._validate = field.validate
+
+    def read(self, text: str | None, values: Values) -> bool:
+        """Put it to the values of a request, if the request has it. Whether all is well."""
+        if text is None:
+            return not self._required
+        values[self.place], errors = self._validate(text)
+        return not errors
+
+
+def _unknown(dependant: Dependant, *, is_endpoint: bool) -> bool:
+    """Whether FastAPI has to do something for a call that is not known here."""
+    return bool(
+        dependant.cookie_params
+        or dependant.websocket_param_name
+        or dependant.background_tasks_param_name
+        or dependant.security_scopes_param_name
+        or dependant.own_oauth_scopes
+        or dependant.parent_oauth_scopes
+        or dependant.concurrency
+        or not dependant.use_cache
+        or (not is_endpoint and (dependant.scope or dependant.body_params))
+    )
+
+
+def _require(known: object) -> None:
+    if not known:
+        raise NotPrepared
+
+
+def _nothing(_: str) -> None:
+    """What an empty query has."""
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    """The first header of a name, as Starlette gives it."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value, "latin-1")
+    return None
+
+
+def _merged(answer: Response, extra: Response) -> Response:
+    """An answer with the status and the headers that the endpoint has set on its parameter."""
+    if extra.status_code:
+        answer = Response(answer.body, extra.status_code, media_type="application/json")
+        if not is_body_allowed_for_status_code(extra.status_code):
+            answer.body = b""
+    answer.raw_headers.extend(extra.raw_headers)
+    return answer
