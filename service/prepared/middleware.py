@@ -141,7 +141,7 @@ def _prepared(route: RouteContext) -> Prepared | None:
 def _beginning_of(route: RouteContext) -> Beginning | None:
     """The beginning of the paths of a route, where they all have the same."""
     beginning = _beginning(route.path or "")
-    plain = all(type(convertor) is StringConvertor for convertor in route.param_convertors.values())
+    plain = all(isinstance(convertor, StringConvertor) for convertor in route.param_convertors.values())  # one part each
     return beginning if plain and "{" not in beginning[1] else None
 
 
