@@ -142,7 +142,7 @@ def test_second_resource_lives_as_long_as_the_container(folder: Path, clone_dsn:
         with ThreadPoolExecutor() as at_once:
             saved, failed = at_once.map(bookmark, (f"{url}/page.html", f"{url}/other.html"))
         server.shutdown()
-    assert saved.stdout == f"id=1 title='{url}/page.html' description='1234 bytes' owner_id=1\n", saved.stderr
+    assert saved.stdout == f"Item(id=1, title='{url}/page.html', description='1234 bytes', owner_id=1)\n", saved.stderr
     assert failed.returncode == 1
     assert "404 File not found" in failed.stderr
     assert _fetch(clone_dsn, "SELECT title, description FROM items") == [(f"{url}/page.html", "1234 bytes")]
