@@ -71,7 +71,10 @@ def _many(dsn: str, requests: int, cancelled: int) -> Iterator[tuple[str, str]]:
         _ask(service, int(requests * WARM))
         _give_up(service, int(cancelled * WARM))
         warm = _resident(service)
-        yield f"after {int(requests * WARM):,} requests, and {int(cancelled * WARM):,} whose client hung up", f"{warm:.1f} MB"
+        yield (
+            f"after {int(requests * WARM):,} requests, and {int(cancelled * WARM):,} whose client hung up",
+            f"{warm:.1f} MB",
+        )
         _ask(service, requests)
         yield f"after {requests:,} more", _compared(service, warm)
         _give_up(service, cancelled)
