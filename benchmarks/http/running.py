@@ -158,12 +158,12 @@ def _process(contender: Contender, dsn: str, pool: int) -> Iterator[Running]:
     environment = _environment(contender.variables, dsn, pool)
     with (
         TemporaryFile() as said,  # some say a lot when they are overloaded
-        subprocess.Popen(command, env=environment, stdout=said, stderr=said) as process,
+        subprocess.Popen(command, env=environment, stdout=said, stderr=said, start_new_session=True) as process,
     ):
         try:
             yield Running(contender, port, process, said)
         finally:
-            process.send_signal(signal.SIGKILL)  # some would wait for those who sleep; PostgreSQL sees connections end
+            os.killpg(process.pid, signal.SIGKILL)  # its workers too; some would wait for those who sleep; PostgreSQL sees connections end
 
 
 def _environment(variables: Mapping[str, str], dsn: str, pool: int) -> dict[str, str]:
