@@ -163,7 +163,8 @@ def _process(contender: Contender, dsn: str, pool: int) -> Iterator[Running]:
         try:
             yield Running(contender, port, process, said)
         finally:
-            os.killpg(process.pid, signal.SIGKILL)  # its workers too; some would wait for those who sleep; PostgreSQL sees connections end
+            # Its workers too; some would wait for those who sleep. PostgreSQL sees the connections end.
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _environment(variables: Mapping[str, str], dsn: str, pool: int) -> dict[str, str]:

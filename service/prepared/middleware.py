@@ -141,7 +141,8 @@ def _prepared(route: RouteContext) -> Prepared | None:
 def _beginning_of(route: RouteContext) -> Beginning | None:
     """The beginning of the paths of a route, where they all have the same."""
     beginning = _beginning(route.path or "")
-    plain = all(isinstance(convertor, StringConvertor) for convertor in route.param_convertors.values())  # one part each
+    # A string convertor, and whatever is made from it, takes one part of a path.
+    plain = all(isinstance(convertor, StringConvertor) for convertor in route.param_convertors.values())
     return beginning if plain and "{" not in beginning[1] else None
 
 
