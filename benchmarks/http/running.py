@@ -163,7 +163,7 @@ def _process(contender: Contender, dsn: str, pool: int) -> Iterator[Running]:
         try:
             yield Running(contender, port, process, said)
         finally:
-            os.killpg(process.pid, signal.SIGKILL)  # its workers too; some would wait for those who sleep; PostgreSQL sees connections end
+            os.killpg(process.pid, signal.SIGKILL)  # with its workers; some would wait for those who sleep
 
 
 def _environment(variables: Mapping[str, str], dsn: str, pool: int) -> dict[str, str]:
