@@ -44,24 +44,24 @@ class RecordRepository:
     async def get(self, record_id: int) -> Record | None:
         """The record of this id."""
         row = await self._connection.fetchrow(GET_RECORD, record_id)
-        return None if row is None else Record(**row)
+        return None if row is None else Record(*row)
 
     async def list(self, skip: int, limit: int) -> list[Record]:
         """At most `limit` records in the order of their ids, without the first `skip`."""
-        return [Record(**row) for row in await self._connection.fetch(LIST_RECORDS, skip, limit)]
+        return [Record(*row) for row in await self._connection.fetch(LIST_RECORDS, skip, limit)]
 
     async def previous(self, record_id: int) -> Record | None:
         """The record before this one."""
         row = await self._connection.fetchrow(GET_PREVIOUS, record_id)
-        return None if row is None else Record(**row)
+        return None if row is None else Record(*row)
 
     async def next(self, record_id: int) -> Record | None:
         """The record after this one."""
         row = await self._connection.fetchrow(GET_NEXT, record_id)
-        return None if row is None else Record(**row)
+        return None if row is None else Record(*row)
 
     async def add(self, new: NewRecord) -> Record:
         """Store a record."""
         row = await self._connection.fetchrow(INSERT_RECORD, new.name, new.email, new.city, new.amount, new.active)
         assert row is not None  # RETURNING
-        return Record(**row)
+        return Record(*row)

@@ -1,19 +1,18 @@
 """What a record looks like from outside."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from service.types import Text
+from service.types import Input, Text
 
 Line = Annotated[Text, Field(min_length=1, max_length=200)]
 
 
-class NewRecord(BaseModel):
+class NewRecord(Input):
     """A record to be created."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Line
     email: Line
@@ -22,10 +21,9 @@ class NewRecord(BaseModel):
     active: bool
 
 
-class Record(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Record:
     """A record."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: int
     name: str
@@ -36,10 +34,9 @@ class Record(BaseModel):
     created_at: datetime
 
 
-class Neighbours(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Neighbours:
     """A record, and those before and after it."""
-
-    model_config = ConfigDict(frozen=True)
 
     previous: Record | None
     record: Record
