@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from tempfile import TemporaryFile
 from time import monotonic, sleep
@@ -163,8 +163,8 @@ def _process(contender: Contender, dsn: str, pool: int) -> Iterator[Running]:
         try:
             yield Running(contender, port, process, said)
         finally:
-            # Its workers too; some would wait for those who sleep. PostgreSQL sees the connections end.
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended by itself
+                os.killpg(process.pid, signal.SIGKILL)  # with its workers; some would wait for those who sleep
 
 
 def _environment(variables: Mapping[str, str], dsn: str, pool: int) -> dict[str, str]:
