@@ -1,5 +1,8 @@
 """Mode `open`: as in the tutorial, and for this machine alone."""
 
+from collections.abc import MutableMapping
+from typing import Any
+
 import pytest
 from httpx import ASGITransport, AsyncClient
 
@@ -42,3 +45,18 @@ async def test_mode_open_says_so_loudly_at_the_start(container: Container, caplo
     app = create_app(container)
     async with app.router.lifespan_context(app):
         assert "auth.mode is OPEN: every client on this machine is an admin" in caplog.text
+
+
+async def test_mode_open_closes_a_websocket_from_elsewhere(container: Container) -> None:
+    """Before it is accepted."""
+    sent: list[dict[str, object]] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(dict(message))
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "websocket.connect"}
+
+    scope = {"type": "websocket", "path": "/ws", "headers": [(b"host", b"test")], "client": ("192.0.2.1", 1)}
+    await create_app(container)(scope, receive, send)
+    assert sent == [{"type": "websocket.close", "code": 1008}]
