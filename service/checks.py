@@ -11,7 +11,7 @@ from service.database.failures import reason
 from service.migrations import HEAD
 from service.startup import Target
 
-TABLES = ("users", "items")
+TABLES = ("users", "items", "rate_limits", "idempotency_keys")
 PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
 CLOCK_TOLERANCE = timedelta(seconds=2)
 """Between this machine's clock and the server's: what expires would expire at the wrong time."""

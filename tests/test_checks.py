@@ -52,11 +52,14 @@ def test_missing_privileges_are_named(clone_dsn: str, monkeypatch: pytest.Monkey
         CREATE ROLE reader LOGIN;
         GRANT SELECT ON users, items, alembic_version TO reader;
         GRANT INSERT, UPDATE, DELETE ON users TO reader;
+        GRANT ALL ON rate_limits TO reader;
     """)  # fmt: skip
     monkeypatch.setenv("DATABASE_URL", clone_dsn.replace("postgres:@", "reader@"))
     status, lines = _check()
     assert status == 1
-    assert lines[2] == "FAILED  privileges: reader lacks INSERT on items, UPDATE on items, DELETE on items: GRANT them"
+    lacks = [f"{privilege} on items" for privilege in ("INSERT", "UPDATE", "DELETE")]
+    lacks += [f"{privilege} on idempotency_keys" for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE")]
+    assert lines[2] == f"FAILED  privileges: reader lacks {', '.join(lacks)}: GRANT them"
 
 
 def test_a_revision_that_cannot_be_read_fails(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
