@@ -14,7 +14,6 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
 from service.access import ADMINS, identify, is_decision
-from service.auth.loopback import LoopbackOnly
 from service.auth.router import router as auth_router
 from service.database import Database
 from service.diagnostics.router import router as diagnostics_router
@@ -26,8 +25,8 @@ from service.health.router import router as health_router
 from service.injection import modules_with_injections, refuse_visible_injections
 from service.items.bulk_router import router as bulk_router
 from service.items.router import router as items_router
-from service.middleware import BodyLimits, Edge, Failures, ReadableStart, ScopeMiddleware
-from service.prepared import PreparedRoutes
+from service.middleware import BodyLimits, Edge, Hosts, RequestScope, check_loopback, check_query
+from service.prepared import PreparedApplication, PreparedRoutes
 from service.problems import Problem, install_problems
 from service.settings import Settings
 from service.startup import opened
@@ -67,7 +66,9 @@ def create_app(container: Container) -> FastAPI:
             with drain.on_sigterm(), frozen_gc(enabled=settings.performance.freeze_gc):
                 yield
 
-    app = FastAPI(
+    observed = find_spec("opentelemetry.sdk") is not None
+    prepared = settings.performance.prepared_routes and not observed
+    app = (PreparedApplication if prepared else FastAPI)(
         title="Poolkeeper",
         summary="Users and items, on scoped connections",
         version="0.1.0",
@@ -76,7 +77,7 @@ def create_app(container: Container) -> FastAPI:
         docs_url=None,  # FastAPI's own page is blank without the internet
         redoc_url=None,
         generate_unique_id_function=_operation_id,
-        telemetry=None if find_spec("opentelemetry.sdk") else _NO_TELEMETRY,
+        telemetry=None if observed else _NO_TELEMETRY,
     )
     for router in routers:
         app.include_router(router, dependencies=None if _says_who_may_call(router) else [ADMINS])
@@ -92,11 +93,8 @@ def _add_middleware(app: FastAPI, settings: Settings, database: Database, drain:
         app.add_middleware(PreparedRoutes, api=app)
     if settings.diagnostics.enabled:
         app.add_middleware(ServerTiming, database=database)
-    app.add_middleware(BodyLimits, max_bytes=settings.http.max_body_bytes, seconds=settings.http.body_seconds)
-    app.add_middleware(ScopeMiddleware, database=database)
-    if settings.auth_mode == "open":
-        app.add_middleware(LoopbackOnly)
-    app.add_middleware(Failures)
+    limits = BodyLimits(settings.http.max_body_bytes, settings.http.body_seconds)
+    app.add_middleware(RequestScope, database=database, body_limits=limits)
     if settings.http.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -105,8 +103,10 @@ def _add_middleware(app: FastAPI, settings: Settings, database: Database, drain:
             allow_headers=("Authorization", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-ID"),
             expose_headers=("ETag", "Link", "Location", "Retry-After", "X-Request-ID"),
         )
-    app.add_middleware(Edge, drain=drain, allowed_hosts=settings.allowed_hosts, hsts_seconds=settings.http.hsts_seconds)
-    app.add_middleware(ReadableStart)
+    guards = [Hosts(settings.allowed_hosts).check, check_query]
+    if settings.auth_mode == "open":
+        guards.append(check_loopback)
+    app.add_middleware(Edge, drain=drain, guards=guards, hsts_seconds=settings.http.hsts_seconds)
 
 
 def _wire(container: Container, calls: set[Callable[..., Any]]) -> None:

@@ -2,7 +2,7 @@
 
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin
 from weakref import WeakSet
 
@@ -12,6 +12,8 @@ from dependency_injector.wiring import Provide, UnresolvedMarkerWarning
 __all__ = ["NotWired", "Provide", "WiredContainer", "inject"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+Injections = Callable[[], Iterable[tuple[str, providers.Provider[Any]]]]
+"""The providers of a function's injected parameters, by name, as they are bound now."""
 
 
 class NotWired(RuntimeError):
@@ -74,6 +76,21 @@ def _stand_in(function: Callable[..., Any]) -> None:
     for name in bindings.reference_injections.keys() - bindings.injections.keys():
         refusal = providers.Callable(_not_wired, function.__module__, function.__qualname__, name)
         bindings.add_injection(name, refusal)
+
+
+def injections_of(function: Callable[..., Any]) -> tuple[Callable[..., Any], Injections]:
+    """What `inject` wraps, and what its wrapper asks at each call; of any other function itself, and nothing."""
+    bindings: Any = wiring._patched_registry.get_callable(function)  # noqa: SLF001
+    if bindings is None or bindings.reference_closing:
+        return function, lambda: ()
+
+    def injections() -> Iterable[tuple[str, providers.Provider[Any]]]:
+        items: Iterable[tuple[str, providers.Provider[Any]]] = (
+            bindings.injections.items()
+        )  # unwiring puts another dictionary there
+        return items
+
+    return bindings.original, injections
 
 
 def modules_with_injections() -> set[str]:

@@ -159,7 +159,7 @@ def _documented(status: int) -> dict[str, Any]:
 
 
 def install_problems(app: FastAPI) -> None:
-    """Make every error of the application a problem. An error that is none of these passes on, to `Failures`."""
+    """Make every error of the application a problem. An error that is none of these passes on, to `RequestScope`."""
 
     async def answer(request: Request, error: Exception) -> ProblemResponse:
         return problem_of(request.scope, error)

@@ -6,6 +6,7 @@ from string import ascii_letters, digits
 
 from starlette.types import Scope
 
+_BEGUN = "poolkeeper.answer_begun"
 _LONGEST = 64
 _SAFE = f"{ascii_letters}{digits}._-".encode()
 
@@ -24,6 +25,16 @@ def id_of(scope: Scope) -> str:
     """The id that `give_id` gave."""
     given: str = scope["state"]["request_id"]
     return given
+
+
+def begin_answer(scope: Scope) -> None:
+    """Note that the head of a request's answer is on its way."""
+    scope[_BEGUN] = True
+
+
+def has_begun(scope: Scope) -> bool:
+    """Whether a request's answer has begun: another can no more be given."""
+    return _BEGUN in scope
 
 
 def name_of(scope: Scope) -> str:

@@ -13,9 +13,10 @@ from starlette.types import Receive, Scope, Send
 
 from containers import Container
 from service.app import create_app
+from service.database import Database, DatabaseOptions
 from service.drain import Drain
 from service.errors import Forbidden, ServiceError, TooManyRequests, Unauthorized, Unprocessable
-from service.middleware import Edge, Failures
+from service.middleware import BodyLimits, Edge, RequestScope
 from service.problems import DETAIL_OF, STATUS_OF
 from tests.asgi import HOST, call, parts
 
@@ -111,7 +112,8 @@ async def test_middleware_raises_errors_as_anything_else_does() -> None:
     async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
         raise TooManyRequests(3)
 
-    answer = await call(Edge(Failures(refusing), Drain(0), ["*"], 0), "GET", "/")
+    scope = RequestScope(refusing, Database(DatabaseOptions()), BodyLimits(1, 1))
+    answer = await call(Edge(scope, Drain(0), (), 0), "GET", "/")
     assert (answer.status, answer.headers["retry-after"]) == (429, "3")
 
 

@@ -7,6 +7,8 @@ from service.auth.tokens import Claims, Tokens
 from service.errors import Unauthorized
 from service.passwords import PasswordHasher
 
+_NOBODY = Caller(user_id=None, is_admin=True)
+
 
 class SignInRefused(Unauthorized):
     """The address is unknown, or the password wrong, or the user inactive: which of them is not said."""
@@ -51,10 +53,10 @@ class TokenAuthentication:
 
 
 class OpenAuthentication(TokenAuthentication):
-    """Mode `open`, for development: whoever has no token is an admin. `LoopbackOnly` keeps others out."""
+    """Mode `open`, for development: whoever has no token is an admin. `check_loopback` keeps others out."""
 
     async def identify(self, token: str | None) -> Caller:
         """The user of the token, which must be good; without one, an admin that is no user."""
         if token is None:
-            return Caller(user_id=None, is_admin=True)
+            return _NOBODY
         return await super().identify(token)

@@ -4,7 +4,7 @@ import asyncio
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope
 
 _LIMITS = "poolkeeper.body_limits"
 _DIGITS = 18
@@ -25,22 +25,18 @@ class BodyLimits:
     FastAPI's own limit of the size answers in plain text.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, seconds: float) -> None:
-        self._app = app
+    def __init__(self, max_bytes: int, seconds: float) -> None:
         self._limits = (max_bytes, seconds)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
-        if scope["type"] == "http":
-            headers: dict[bytes, bytes] = dict(scope["headers"])
-            # Up to HTTP/1.1, a request without either has no body. Most have none, and pay nothing.
-            if (
-                b"content-length" in headers
-                or b"transfer-encoding" in headers
-                or scope.get("http_version", "1.1") >= "2"
-            ):
-                scope[_LIMITS] = self._limits
-                receive = _Body(scope, receive, headers.get(b"content-length", b"")).receive
-        await self._app(scope, receive, send)
+    def limited(self, scope: Scope, receive: Receive) -> Receive:
+        """What a request's body is received by. Up to HTTP/1.1, one without either header has none, and pays nothing."""
+        if scope["type"] != "http":
+            return receive
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        if b"content-length" in headers or b"transfer-encoding" in headers or scope.get("http_version", "1.1") >= "2":
+            scope[_LIMITS] = self._limits
+            return _Body(scope, receive, headers.get(b"content-length", b"")).receive
+        return receive
 
 
 class _Body:

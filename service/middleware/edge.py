@@ -1,14 +1,17 @@
 """The edge of the service: where a request comes in and its answer goes out."""
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.database import EmbeddedServerError
 from service.drain import Drain
-from service.middleware.hosts import Hosts
+from service.errors import ServiceError
+from service.migrations import MigrationError
 from service.problems import problem_of
-from service.request import give_id
+from service.request import begin_answer, give_id
 
 RawHeader = tuple[bytes, bytes]
 
@@ -26,55 +29,41 @@ _POLICY_VIOLATION = 1008
 
 
 class Edge:
-    """Gives each request an id and checks whom it is meant for; gives each answer its headers.
+    """Gives each request an id, and each answer its headers. A request that a guard refuses, by raising, comes no further.
 
-    One layer for all of it: each one more costs as much as what it does.
+    One layer for all of it, and none that waits with a request: each one more costs as much as what it does.
     """
 
-    def __init__(self, app: ASGIApp, drain: Drain, allowed_hosts: Sequence[str], hsts_seconds: int) -> None:
+    def __init__(
+        self, app: ASGIApp, drain: Drain, guards: Sequence[Callable[[Scope], None]], hsts_seconds: int
+    ) -> None:
         self._app = app
         self._drain = drain
-        self._hosts = Hosts(allowed_hosts)
+        self._guards = guards
         hsts = (b"strict-transport-security", f"max-age={hsts_seconds}".encode())
         self._headers = SECURITY_HEADERS + ((hsts,) if hsts_seconds else ())
         self._names = frozenset(name for name, _ in self._headers)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
-        if scope["type"] == "http":
-            await self._http(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await self._websocket(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # noqa: D102 - ASGI
+        if scope["type"] == "lifespan":
+            return self._app(scope, receive, _readable(send))
         own = (b"x-request-id", give_id(scope).encode())
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
+                begin_answer(scope)
                 message["headers"] = self._complete(message.get("headers", ()), own)
             await send(message)
 
         try:
-            self._check(scope)
-        except HTTPException as error:
-            await problem_of(scope, error)(scope, receive, answer)
-        else:
-            await self._app(scope, receive, answer)
-
-    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        give_id(scope)
-        try:
-            self._hosts.check(scope)
-        except HTTPException as error:
-            await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": error.detail})
-            return
-        await self._app(scope, receive, send)
-
-    def _check(self, scope: Scope) -> None:
-        self._hosts.check(scope)
-        if not scope.get("query_string", b"").isascii():  # Starlette's redirects and URLs cannot read it
-            raise HTTPException(400, "query: other characters than ASCII must be percent-encoded")
+            for guard in self._guards:
+                guard(scope)
+        except (HTTPException, ServiceError) as error:
+            if scope["type"] == "http":
+                return problem_of(scope, error)(scope, receive, answer)
+            reason = error.detail if isinstance(error, HTTPException) else str(error)
+            return send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": reason})
+        return self._app(scope, receive, answer)
 
     def _complete(self, given: Iterable[RawHeader], own: RawHeader) -> list[RawHeader]:
         """The headers of an answer: a new list, for a response that is sent twice keeps its own."""
@@ -88,3 +77,15 @@ class Edge:
         if self._drain.active and b"connection" not in names:
             headers.append((b"connection", b"close"))
         return headers
+
+
+def _readable(send: Send) -> Send:
+    """What the server is told of a start that failed for a reason outside the code: one message, without a traceback."""
+
+    async def readable(message: Message) -> None:
+        error = sys.exception()
+        if message["type"] == "lifespan.startup.failed" and isinstance(error, EmbeddedServerError | MigrationError):
+            message = {"type": message["type"], "message": str(error)}
+        await send(message)
+
+    return readable

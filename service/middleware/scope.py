@@ -1,4 +1,4 @@
-"""A scope of the database for each request."""
+"""What is around the work on a request."""
 
 import asyncio
 import logging
@@ -6,26 +6,41 @@ import logging
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.database import Database
-from service.request import name_of
+from service.middleware.body import BodyLimits
+from service.problems import problem_of
+from service.request import has_begun, name_of
 
 logger = logging.getLogger("service")
 
 
-class ScopeMiddleware:
-    """Opens a scope for each request and websocket, until its background tasks have ended."""
+class RequestScope:
+    """Opens a scope of the database for each request and websocket, until its background tasks have ended.
 
-    def __init__(self, app: ASGIApp, database: Database) -> None:
+    It holds a request's body to its limits, and answers what is raised with a problem: the service's own errors as
+    anywhere, any other with a 500. Starlette's own last resort is outside all other middleware, so its answer would lack
+    their headers.
+    """
+
+    def __init__(self, app: ASGIApp, database: Database, body_limits: BodyLimits) -> None:
         self._app = app
         self._database = database
+        self._limited = body_limits.limited
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         name = name_of(scope)
-        async with self._database.scope(name):
-            try:
-                await self._app(scope, receive, send)
-            except asyncio.CancelledError:
-                logger.warning("%s was cancelled: the server stops, and it ran past the limit", name)
+        try:
+            async with self._database.scope(name):
+                await self._app(scope, self._limited(scope, receive), send)
+        except asyncio.CancelledError:
+            logger.warning("%s was cancelled: the server stops, and it ran past the limit", name)
+            raise
+        except Exception as error:
+            if scope["type"] != "http":
                 raise
+            if has_begun(scope):  # the server logs the error, and cuts the answer off
+                logger.error("%s failed after its answer had begun", name)  # noqa: TRY400 - see above
+                raise
+            await problem_of(scope, error)(scope, receive, send)

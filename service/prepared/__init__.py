@@ -8,6 +8,7 @@ here, and every request with anything wrong in it, goes to FastAPI as though nob
 The switch is `performance.prepared_routes`. tests/prepared sends everything both ways, and compares.
 """
 
+from service.prepared.application import PreparedApplication
 from service.prepared.middleware import PreparedRoutes
 
-__all__ = ["PreparedRoutes"]
+__all__ = ["PreparedApplication", "PreparedRoutes"]

@@ -1,6 +1,6 @@
 """From a request to its route."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from re import Match
 
 from fastapi import FastAPI
@@ -8,22 +8,22 @@ from fastapi.routing import RouteContext, iter_route_contexts
 from starlette._utils import get_route_path
 from starlette.convertors import StringConvertor
 from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.requests import Request
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.prepared.route import NotPrepared, Prepared
+from service.prepared.route import ERROR, NotPrepared, Prepared, Values
 
 Beginning = tuple[int, str]
 """How many slashes a path has, and what is between the first two."""
 Candidates = Sequence[tuple[Callable[[str], Match[str] | None], Prepared | None]]
 """What a path may match, in FastAPI's order, with `None` for the routes that FastAPI answers itself."""
 
-_ERROR = "poolkeeper.error"
-
 
 class PreparedRoutes:
-    """The innermost middleware: answers for the routes of `api` that could be prepared, and hands all else on to it."""
+    """The innermost middleware: answers for the routes of `api` that could be prepared, and hands all else on to it.
+
+    It waits for nothing itself, and is no coroutine: of these, each that waits with a request costs as much as what it does.
+    """
 
     def __init__(self, app: ASGIApp, api: FastAPI) -> None:
         self._app = app
@@ -32,32 +32,41 @@ class PreparedRoutes:
         handlers = {kind: handler for kind, handler in api.exception_handlers.items() if kind not in (500, Exception)}
         self._failed = ExceptionMiddleware(_fail_again, handlers)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # noqa: D102 - ASGI
         found = self._find(scope) if scope["type"] == "http" else None
         if found is None:
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         route, match = found
         try:
             values = route.read(scope, match)
-            if values is not None and route.takes_body:
-                receive = again = _Again(receive)
-                values = route.read_body(await again.body(), values)
         except Exception:  # noqa: BLE001 - whatever it is, FastAPI meets it again
             values = None
         if values is None:
+            return self._app(scope, receive, send)
+        if route.takes_body:
+            return self._answer_to_body(route, match, values, scope, _Again(receive), send)
+        return self._answer(route, match, values, scope, receive, send)
+
+    async def _answer_to_body(
+        self, route: Prepared, match: Match[str], values: Values, scope: Scope, receive: "_Again", send: Send
+    ) -> None:
+        try:
+            read = route.read_body(await receive.body(), values)
+        except Exception:  # noqa: BLE001 - as above
+            read = None
+        if read is None:
             await self._app(scope, receive, send)
-            return
+        else:
+            await self._answer(route, match, read, scope, receive, send)
+
+    def _answer(
+        self, route: Prepared, match: Match[str], values: Values, scope: Scope, receive: Receive, send: Send
+    ) -> Awaitable[None]:
         scope["router"] = self._api.router
         scope["route"] = route.original
         scope["endpoint"] = route.endpoint
         scope["path_params"] = match.groupdict()
-        try:
-            answer: ASGIApp = await route.answer(Request(scope, receive, send), values)
-        except Exception as error:  # noqa: BLE001 - an error that nobody handles is raised again there
-            scope[_ERROR] = error
-            answer = self._failed
-        await answer(scope, receive, send)
+        return route.answer(values, scope, receive, send, self._failed)
 
     def _find(self, scope: Scope) -> "tuple[Prepared, Match[str]] | None":
         """The route of a request: the first that matches, as FastAPI has it, if it is a prepared one."""
@@ -152,4 +161,4 @@ def _beginning(path: str) -> Beginning:
 
 async def _fail_again(scope: Scope, _receive: Receive, _send: Send) -> None:
     """What a route was that failed: Starlette then finds who handles the error."""
-    raise scope.pop(_ERROR)
+    raise scope.pop(ERROR)

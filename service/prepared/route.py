@@ -1,6 +1,6 @@
 """One route, and what is known of it before a request comes."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from inspect import iscoroutinefunction
 from json import loads
@@ -13,19 +13,29 @@ from fastapi._compat import ModelField
 from fastapi.datastructures import DefaultPlaceholder
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, serialize_response
+from fastapi.security import OAuth2PasswordBearer
+from fastapi.security.utils import get_authorization_scheme_param
 from fastapi.utils import is_body_allowed_for_status_code
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.injection import Injections, injections_of
+
+ERROR = "poolkeeper.error"
 Values = list[Any]
 """What a request's calls get and give, each at its place."""
 
 _REQUEST, _RESPONSE, _BODY, _FIRST_FREE = range(4)
+_JSON = (b"content-type", b"application/json")
 _TEXTS = (int, float, bool, str, int | None, float | None, bool | None, str | None)
 _CONSTANTS = (int, float, bool, str, NoneType)
+
+
+Call = tuple[Callable[..., Awaitable[Any]], Sequence[tuple[str, int]], Injections, int]
+"""What is called, the names and places of its arguments, what is injected beside them, and the place for what it gives."""
 
 
 class NotPrepared(Exception):
@@ -42,6 +52,7 @@ class Prepared:
             isinstance(route.response_class, DefaultPlaceholder)
             and field is not None
             and route.max_body_size is None
+            and is_body_allowed_for_status_code(route.status_code)
             and not (route.is_sse_stream or route.is_json_stream)
         )
         self.original = route.original_route
@@ -60,11 +71,14 @@ class Prepared:
         self._query: list[_Text] = []
         self._headers: list[_Text] = []
         self._body: ModelField | None = None
-        self._calls: list[tuple[Callable[..., Awaitable[Any]], tuple[tuple[str, int], ...], int]] = []
+        self._tokens: list[int] = []
+        self._calls: list[Call] = []
         self._places: dict[Callable[..., Any], int] = {}
         self._add_body(route)
         self._add(route.dependant)
-        self._gives_response = any(at == _RESPONSE for _, needs, _ in self._calls for _, at in needs)
+        needed = {at for _, needs, _, _ in self._calls for _, at in needs}
+        self._takes_request = _REQUEST in needed
+        self._gives_response = _RESPONSE in needed
 
     @property
     def takes_body(self) -> bool:
@@ -92,6 +106,10 @@ class Prepared:
         call: Any = dependant.call
         if call in self._places:
             return self._places[call]
+        if type(call) is OAuth2PasswordBearer and not call.auto_error:
+            place = self._places[call] = self._add_place(None)
+            self._tokens.append(place)
+            return place
         _require(iscoroutinefunction(call) or iscoroutinefunction(type(call).__call__))
         _require(not _unknown(dependant, is_endpoint=depth == 0))
         needs = [(below.name, self._add(below, depth=depth + 1)) for below in dependant.dependencies]
@@ -105,7 +123,9 @@ class Prepared:
         needs += [(dependant.request_param_name, _REQUEST), (dependant.http_connection_param_name, _REQUEST)]
         needs += [(dependant.response_param_name, _RESPONSE)]
         place = self._places[call] = self._add_place(None)
-        self._calls.append((call, tuple((name, at) for name, at in needs if name is not None), place))
+        named = tuple((name, at) for name, at in needs if name is not None)
+        function, injections = injections_of(call)
+        self._calls.append((function, named, injections, place))
         return place
 
     def _add_text(self, field: ModelField, texts: "list[_Text]") -> int:
@@ -131,6 +151,8 @@ class Prepared:
                 return None
         if self._headers and not all(text.read(_header(scope, text.raw_name), values) for text in self._headers):
             return None
+        for place in self._tokens:
+            values[place] = _bearer(_header(scope, b"authorization"))
         if self._body is not None and _header(scope, b"content-type") != "application/json":
             return None  # there are other ways to say JSON
         return values
@@ -143,28 +165,60 @@ class Prepared:
         values[_BODY], errors = self._body.validate(loads(body), {})
         return None if errors else values
 
-    async def answer(self, request: Request, values: Values) -> Response:
-        """Call what the route depends on, and then its endpoint. Raises what these raise."""
-        values[_REQUEST] = request
-        extra = None
+    async def answer(self, values: Values, scope: Scope, receive: Receive, send: Send, failed: ASGIApp) -> None:
+        """Call what the route depends on, and then its endpoint, and send the answer.
+
+        `failed` answers what these raise. It finds that under `ERROR` in the scope.
+        """
+        if self._takes_request:
+            values[_REQUEST] = Request(scope, receive, send)
         if self._gives_response:
             values[_RESPONSE] = extra = Response()
             del extra.headers["content-length"]
             extra.status_code = None  # type: ignore[assignment]  # nobody has set it
-        for call, needs, place in self._calls:
-            values[place] = await call(**{name: values[at] for name, at in needs})
-        result = values[-1]
-        if isinstance(result, Response):
-            return result
-        answer = Response(await self._json(result), self._status, media_type="application/json")
-        return answer if extra is None else _merged(answer, extra)
-
-    async def _json(self, result: Any) -> bytes:
+        answer: ASGIApp
         try:
-            body: bytes = self._dumped(self._validated(result))
-        except ValidationError:  # a mistake of the endpoint's, which FastAPI puts into its own words
-            body = await serialize_response(field=self._field, response_content=result, dump_json=True, **self._options)
+            for call, needs, injections, place in self._calls:
+                arguments = {name: values[at] for name, at in needs}
+                for name, provider in injections():
+                    given = provider()
+                    arguments[name] = await given if isinstance(given, Awaitable) else given
+                values[place] = await call(**arguments)
+            result = values[-1]
+            if isinstance(result, Response):
+                answer = result
+            else:
+                try:
+                    body = self._dumped(self._validated(result))
+                except ValidationError:
+                    body = await self._described(result)
+                answer = _merged(self._status, body, extra) if self._gives_response else _Json(self._status, body)
+        except Exception as error:  # noqa: BLE001 - an error that nobody handles is raised again there
+            scope[ERROR] = error
+            answer = failed
+        await answer(scope, receive, send)
+
+    async def _described(self, result: Any) -> bytes:
+        """What does not validate is a mistake of the endpoint's, which FastAPI puts into its own words."""
+        body: bytes = await serialize_response(
+            field=self._field, response_content=result, dump_json=True, **self._options
+        )
         return body
+
+
+class _Json:
+    """An answer in JSON, as Starlette's `Response` sends it."""
+
+    __slots__ = ("_body", "_status")
+
+    def __init__(self, status: int, body: bytes) -> None:
+        self._status = status
+        self._body = body
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"%d" % len(self._body)), _JSON]
+        await send({"type": "http.response.start", "status": self._status, "headers": headers})
+        await send({"type": "http.response.body", "body": self._body})
 
 
 class _Text:
@@ -229,11 +283,16 @@ def _header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
-def _merged(answer: Response, extra: Response) -> Response:
+def _bearer(authorization: str | None) -> str | None:
+    """The token of a header, as FastAPI's `OAuth2PasswordBearer` gives it."""
+    scheme, token = get_authorization_scheme_param(authorization)
+    return token if scheme.lower() == "bearer" else None
+
+
+def _merged(status: int, body: bytes, extra: Response) -> Response:
     """An answer with the status and the headers that the endpoint has set on its parameter."""
-    if extra.status_code:
-        answer = Response(answer.body, extra.status_code, media_type="application/json")
-        if not is_body_allowed_for_status_code(extra.status_code):
-            answer.body = b""
+    answer = Response(body, extra.status_code or status, media_type="application/json")
+    if not is_body_allowed_for_status_code(answer.status_code):
+        answer.body = b""
     answer.raw_headers.extend(extra.raw_headers)
     return answer

@@ -59,4 +59,5 @@ async def test_mode_open_closes_a_websocket_from_elsewhere(container: Container)
 
     scope = {"type": "websocket", "path": "/ws", "headers": [(b"host", b"test")], "client": ("192.0.2.1", 1)}
     await create_app(container)(scope, receive, send)
-    assert sent == [{"type": "websocket.close", "code": 1008}]
+    reason = "auth.mode is open: it answers only clients on the machine that it runs on"
+    assert sent == [{"type": "websocket.close", "code": 1008, "reason": reason}]

@@ -1,14 +1,19 @@
-"""Which hosts the service answers to. A page that points its own name at this address is not one of them (DNS rebinding)."""
+"""Which requests the service lets in at all. A page that points its own name at this address is none of them (DNS rebinding)."""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from ipaddress import ip_address
 
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
+from service.errors import Forbidden
 from service.hosts import ANY
 
 _FOR_PROBES = "/health/"
 """Supervisors and load balancers ask by address, and there is nothing to take or to change below this path."""
+_IN_PROCESS = "testclient"
+"""What Starlette's test client says it is; no socket has such an address."""
 
 
 class Hosts:
@@ -32,6 +37,29 @@ class Hosts:
             raise HTTPException(421, "Host: the service does not answer to this name")
 
 
+@lru_cache(maxsize=64)
 def _without_port(host: bytes) -> bytes:
     name, colon, port = host.rpartition(b":")
     return (name if colon and (port.isdigit() or not port) else host).lower()
+
+
+def check_query(scope: Scope) -> None:
+    """Raises a 400 for a query that Starlette's redirects and URLs cannot read."""
+    if not scope.get("query_string", b"").isascii():
+        raise HTTPException(400, "query: other characters than ASCII must be percent-encoded")
+
+
+def check_loopback(scope: Scope) -> None:
+    """Raises `Forbidden` for every client whose address, after proxy headers, is not this machine's own."""
+    client = scope.get("client")  # none at a Unix socket: whoever is behind it may be a proxy
+    if client is None or not _is_loopback(client[0]):
+        raise Forbidden("auth.mode is open: it answers only clients on the machine that it runs on")
+
+
+@lru_cache(maxsize=64)
+def _is_loopback(host: str) -> bool:
+    try:
+        address = ip_address(host.removeprefix("::ffff:"))  # IPv4, at a socket that takes both
+    except ValueError:
+        return host == _IN_PROCESS
+    return address.is_loopback
