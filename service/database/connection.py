@@ -15,6 +15,8 @@ from service.database.transaction import Isolation, Transaction, begin_statement
 
 T = TypeVar("T")
 
+_NO_OPTIONS: dict[str, Any] = {}
+"""Of nearly all statements: nobody changes it."""
 _BACKOFF = 0.01
 """Seconds: half of the longest wait before the second attempt; it doubles with each further one."""
 _LONGEST_BACKOFF = 0.5
@@ -44,7 +46,7 @@ class ScopedConnection:
         record_class: type[asyncpg.Record] | None = None,
     ) -> list[asyncpg.Record]:
         """All rows."""
-        options = {"timeout": timeout, "record_class": record_class}
+        options = _options(timeout, record_class)
         rows: list[asyncpg.Record] = await self._database.frame().send("fetch", query, args, options)
         return rows
 
@@ -56,7 +58,7 @@ class ScopedConnection:
         record_class: type[asyncpg.Record] | None = None,
     ) -> asyncpg.Record | None:
         """The first row, or `None`."""
-        options = {"timeout": timeout, "record_class": record_class}
+        options = _options(timeout, record_class)
         row: asyncpg.Record | None = await self._database.frame().send("fetchrow", query, args, options)
         return row
 
@@ -159,6 +161,12 @@ class ScopedConnection:
                     raise
             await asyncio.sleep(_backoff(attempt))
         raise AssertionError("unreachable")
+
+
+def _options(timeout: float | None, record_class: type[asyncpg.Record] | None) -> dict[str, Any]:
+    if timeout is None and record_class is None:
+        return _NO_OPTIONS
+    return {"timeout": timeout, "record_class": record_class}
 
 
 def _can_be_run_again(error: BaseException) -> bool:

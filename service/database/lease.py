@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +35,7 @@ class Lease:
         "idle_since",
         "in_transaction",
         "pool",
+        "raw",
         "reported",
         "savepoints",
         "statements",
@@ -48,8 +48,8 @@ class Lease:
     def __init__(
         self, connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record], pool: Pool, max_lifetime: float
     ) -> None:
-        self.connection = connection
         self.pool = pool
+        self.keep(connection)
         self.expires_at = renewal_time(max_lifetime)
         self.idle_since = monotonic()
         self.holder: str | None = None
@@ -71,6 +71,14 @@ class Lease:
         self.wire = asyncio.Lock()
         """Taken for each statement of a transaction, whose tasks share the connection."""
 
+    def keep(self, connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record]) -> None:
+        """Take the connection as asyncpg's pool hands it out.
+
+        `raw` is what is in the wrapper, which costs as much again as a look whether the connection is closed.
+        """
+        self.connection = connection
+        self.raw: asyncpg.Connection[asyncpg.Record] = connection._con  # type: ignore[attr-defined]  # noqa: SLF001
+
     def report_if_slow(self, held: float, limit: float) -> None:
         """Log once that it is held for longer than `limit` seconds, where there is a limit."""
         if 0 < limit < held and not self.reported:
@@ -86,10 +94,7 @@ class Lease:
 
     def is_closed(self) -> bool:
         """Whether the connection is lost or closed."""
-        try:
-            return self.connection.is_closed()
-        except asyncpg.InterfaceError:  # asyncpg's pool has taken a lost connection out of its wrapper
-            return True
+        return self.raw.is_closed()
 
     def is_in_transaction(self, *, now: bool = False) -> bool:
         """Whether a transaction is open on the connection, by whomever it was begun.
@@ -98,12 +103,11 @@ class Lease:
         """
         if self.is_closed():
             return self.in_transaction and not now
-        return (self.in_transaction and not now) or self.connection.is_in_transaction()
+        return (self.in_transaction and not now) or self.raw.is_in_transaction()
 
     def terminate(self) -> None:
         """End the connection without a word to the server."""
-        with suppress(asyncpg.InterfaceError):
-            self.connection.terminate()
+        self.raw.terminate()
 
     async def send(self, method: str, query: str, args: Iterable[Any], options: dict[str, Any]) -> Any:
         """Call asyncpg's method of this name on the connection.
@@ -116,19 +120,19 @@ class Lease:
         self.statements += 1
         self.pool.totals.statements += 1
         try:
-            return await getattr(self.connection, method)(query, *args, **options)
+            return await getattr(self.raw, method)(query, *args, **options)
         except BaseException as error:
             self._name(error, options.get("timeout"), reads_source=method in _READS_SOURCE)
             raise
 
     async def command(self, sql: str) -> str:
         """Send one of the transaction's own commands; gives the server's answer. Raises as `send` does."""
-        status: str = await self.guard(lambda: self.connection.execute(sql), None)
+        status: str = await self.guard(lambda: self.raw.execute(sql), None)
         return status
 
     async def roll_back(self, sql: str) -> None:
         """Send a ROLLBACK, which gets as long as cleaning a connection does. Raises as `send` does."""
-        await self.guard(lambda: self.connection.execute(sql, timeout=self.pool.clean_timeout), None)
+        await self.guard(lambda: self.raw.execute(sql, timeout=self.pool.clean_timeout), None)
 
     async def guard(self, call: Callable[[], Awaitable[Any]], timeout: float | None) -> Any:
         """Await an asyncpg call and name its failure, as `send` does. `timeout`: the caller's own, already in the call."""

@@ -4,35 +4,34 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 
-from service.database.errors import PoolTimeout
 from service.database.lease import Lease
 
 
 class Line:
-    """A queue of waiters. `unclaimed` takes a connection whose waiter was cancelled in the moment in which it came."""
+    """A queue of waiters, each of whom waits for at most `seconds`, and then gets the error that `late` gives."""
 
-    def __init__(self, unclaimed: Callable[[Lease], object]) -> None:
-        self._waiters: OrderedDict[asyncio.Future[Lease], None] = OrderedDict()
-        self._unclaimed = unclaimed
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, late: Callable[[], Exception]) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._late = late
+        self._waiters: OrderedDict[asyncio.Future[Lease], float] = OrderedDict()
+        """With the loop's time at which each gives up: the first in line is the first to do so, and one timer is enough."""
+        self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._waiters)
 
-    async def wait(self, seconds: float) -> Lease:
-        """Stand in line, at most so many seconds. Raises `PoolTimeout` after that, and what `fail` was given."""
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[Lease] = loop.create_future()
-        self._waiters[waiter] = None
-        timer = loop.call_later(seconds, _give_up, waiter, seconds)
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._unclaimed(waiter.result())
-            raise
-        finally:
-            timer.cancel()
-            self._waiters.pop(waiter, None)
+    def join(self) -> asyncio.Future[Lease]:
+        """A new waiter, at the end of the line. Await it, and `leave` afterwards."""
+        waiter: asyncio.Future[Lease] = self._loop.create_future()
+        self._waiters[waiter] = until = self._loop.time() + self._seconds
+        if self._timer is None:
+            self._timer = self._loop.call_at(until, self._give_up)
+        return waiter
+
+    def leave(self, waiter: asyncio.Future[Lease]) -> None:
+        """Stand in line no more, whatever came of it."""
+        self._waiters.pop(waiter, None)
 
     def serve(self, lease: Lease) -> bool:
         """Give a connection to whoever has waited longest. `False` when nobody waits."""
@@ -50,6 +49,11 @@ class Line:
         waiter.set_exception(error)
         return True
 
+    def close(self) -> None:
+        """Forget the time: nobody comes any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
     def _first(self) -> asyncio.Future[Lease] | None:
         while self._waiters:
             waiter, _ = self._waiters.popitem(last=False)
@@ -57,7 +61,12 @@ class Line:
                 return waiter
         return None
 
-
-def _give_up(waiter: asyncio.Future[Lease], seconds: float) -> None:
-    if not waiter.done():  # pragma: no branch - it is, when both happen in one turn of the event loop
-        waiter.set_exception(PoolTimeout(f"no connection became free within {seconds:g} s (acquire_timeout)"))
+    def _give_up(self) -> None:
+        """Tell those whose time is over, and look again when that of the next is."""
+        self._timer = None
+        while self._waiters:
+            until = next(iter(self._waiters.values()))
+            if until > self._loop.time():
+                self._timer = self._loop.call_at(until, self._give_up)
+                return
+            self.fail(self._late())

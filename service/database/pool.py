@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Coroutine
+from threading import get_ident
 from time import monotonic
 from typing import Any
 
@@ -36,9 +37,10 @@ class Pool:
         self._driver = driver
         self._options = options
         self._loop = asyncio.get_running_loop()
+        self._thread = get_ident()
         self._leases: set[Lease] = set()
         self._idle: deque[Lease] = deque()
-        self._line = Line(self.give_back)
+        self._line = Line(self._loop, options.acquire_timeout, self._late)
         self._tasks: set[asyncio.Task[None]] = set()
         self._opening = 0
         self._leased = 0
@@ -52,7 +54,7 @@ class Pool:
         self._keeper = self._spawn(self._keep(), "keeper")
 
     def acquire_now(self, holder: str) -> Lease | None:
-        """An idle connection, or `None` when the caller has to wait: `await acquire(...)`.
+        """An idle connection, or `None` when the caller has to wait: `join_line()`.
 
         Raises `PoolNotOpen` when the pool is closing and `WrongEventLoop` in another loop than the pool's.
         """
@@ -70,33 +72,43 @@ class Pool:
 
     def check_loop(self) -> None:
         """Raises `WrongEventLoop` in another loop than the one that opened the pool."""
-        if asyncio.get_running_loop() is not self._loop:
+        # Asking for the running loop asks the system for the process: here only where the answer is in doubt.
+        here = get_ident() == self._thread and self._loop.is_running()
+        if not here and asyncio.get_running_loop() is not self._loop:
             raise WrongEventLoop(
                 "the pool belongs to another event loop: from a worker thread, "
                 "call `anyio.from_thread.run(...)` instead of `asyncio.run(...)`"
             )
 
-    async def acquire(self, holder: str) -> Lease:
-        """Wait in line for a connection.
+    def join_line(self) -> asyncio.Future[Lease]:
+        """Stand in line for a connection: await what this gives, and hand it to `leave_line` whatever comes of it.
 
-        Raises `PoolTimeout` after `acquire_timeout` seconds, or at once when `max_waiting` others wait;
+        Raises `PoolTimeout` when `max_waiting` others wait. Awaiting it raises that after `acquire_timeout` seconds, and
         `DatabaseUnavailable` when no connection can be opened.
         """
         if len(self._line) >= self._options.max_waiting and not self._room():
             self.totals.timeouts += 1
             raise PoolTimeout(f"{len(self._line)} others wait for a connection already (max_waiting)")
         self._grow(waiting=len(self._line) + 1)
-        try:
-            lease = await self._line.wait(self._options.acquire_timeout)
-        except PoolTimeout as error:
-            self.totals.timeouts += 1
-            if self._refusal is None:
-                raise
-            raise PoolTimeout(f"{error}, and no further one can be opened: {reason(self._refusal)}") from self._refusal
-        finally:
+        return self._line.join()
+
+    def leave_line(self, waiter: asyncio.Future[Lease], *, served: bool) -> None:
+        """The reverse of `join_line`. `served`: whether its connection was taken; one that nobody took comes back."""
+        self._line.leave(waiter)
+        if not served and waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+            self.give_back(waiter.result())
+        if self.closing:
             self._quiet.set()
-        lease.holder = holder
-        return lease
+
+    def _late(self) -> PoolTimeout:
+        """What they are told who have waited for too long."""
+        self.totals.timeouts += 1
+        text = f"no connection became free within {self._options.acquire_timeout:g} s (acquire_timeout)"
+        if self._refusal is None:
+            return PoolTimeout(text)
+        error = PoolTimeout(f"{text}, and no further one can be opened: {reason(self._refusal)}")
+        error.__cause__ = self._refusal
+        return error
 
     def _lend(self, lease: Lease) -> None:
         lease.taken_at = monotonic()
@@ -108,11 +120,13 @@ class Pool:
         """Take a connection back, and clean it first where that is needed. Gives the seconds for which it was held."""
         now = monotonic()
         held = now - lease.taken_at
-        lease.report_if_slow(held, self._options.slow_lease)
+        if self.reports_slow_leases:
+            lease.report_if_slow(held, self._options.slow_lease)
         self.totals.hold_time += held
         self._leased -= 1
         lease.holder = None
-        self._quiet.set()
+        if self.closing:
+            self._quiet.set()
         if lease.is_closed():
             self._drop(lease)
         elif lease.expires_at <= now or (self.closing and not self._line):
@@ -138,7 +152,7 @@ class Pool:
                 if lease.is_in_transaction():
                     await lease.connection.execute("ROLLBACK")
                 await self._driver.release(lease.connection)
-                lease.connection = await self._driver.acquire()
+                lease.keep(await self._driver.acquire())
         except Exception as error:  # noqa: BLE001 - whatever the driver raises, the connection is closed
             logger.info("a connection could not be cleaned, and is closed: %r", error)
             self._drop(lease)
@@ -248,6 +262,7 @@ class Pool:
     async def _end_politely(self) -> None:
         while self._line:
             self._line.fail(PoolNotOpen("the pool was closed while this waited for a connection"))
+        self._line.close()
         while self._idle:
             self._spawn(self._retire(self._idle.pop()), "retire connection")
         if self._tasks:

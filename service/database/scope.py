@@ -116,7 +116,12 @@ class Scope:
 
     async def lease(self) -> Lease:
         """A connection, at once or in turn. Give it back with `give_back`."""
-        return self._lease_now() or await self._lease_in_turn()
+        lease = self._lease_now()
+        if lease is None:
+            with _Turn(self, self._database.pool()) as turn:
+                lease = await turn
+            self._start(lease)
+        return lease
 
     def _lease_now(self) -> Lease | None:
         self.check_open()
@@ -126,21 +131,14 @@ class Scope:
             lease.taken_by = calling_line()
         return lease
 
-    async def _lease_in_turn(self) -> Lease:
-        pool = self._database.pool()
-        started = monotonic()
-        try:
-            lease = await pool.acquire(self.name)
-        finally:
-            waited = monotonic() - started
-            self.wait_time += waited
-            pool.totals.wait_time += waited
+    def _start(self, lease: Lease) -> None:
+        """With a connection that was waited for."""
+        lease.holder = self.name
         if self.closed:
             self.give_back(lease)
             self.check_open()
-        if pool.reports_slow_leases:
+        if lease.pool.reports_slow_leases:
             lease.taken_by = calling_line()
-        return lease
 
     def give_back(self, lease: Lease) -> None:
         """Return a connection; what needs cleaning is cleaned by the pool."""
@@ -148,9 +146,36 @@ class Scope:
 
     async def send(self, method: str, query: str, args: Iterable[Any], options: dict[str, Any]) -> Any:
         """Run one statement on a connection of its own."""
-        lease = self._lease_now() or await self._lease_in_turn()  # `lease()`, without a coroutine for most
+        lease = self._lease_now()  # as `lease()` does, which would be one more coroutine that waits
+        if lease is None:
+            with _Turn(self, self._database.pool()) as turn:
+                lease = await turn
+            self._start(lease)
         self.statements += 1
         try:
             return await lease.send(method, query, args, options)
         finally:
             self.give_back(lease)
+
+
+class _Turn:
+    """A place in the line for a connection, and how long that takes."""
+
+    __slots__ = ("_pool", "_scope", "_since", "_waiter")
+
+    def __init__(self, scope: Scope, pool: Pool) -> None:
+        self._scope = scope
+        self._pool = pool
+
+    def __enter__(self) -> asyncio.Future[Lease]:
+        self._since = monotonic()
+        self._waiter = self._pool.join_line()
+        return self._waiter
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.leave_line(self._waiter, served=kind is None)
+        waited = monotonic() - self._since
+        self._scope.wait_time += waited
+        self._pool.totals.wait_time += waited

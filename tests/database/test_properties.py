@@ -25,7 +25,6 @@ from service.database import (
     TransactionAborted,
 )
 from service.database.lease import Lease
-from service.database.pool import Pool
 from tests.database.helpers import until, whole
 
 EXAMPLES = 60
@@ -243,23 +242,30 @@ def _alone(users: set[int], pid: int, *, nested: bool) -> Iterator[None]:
         users.discard(pid)
 
 
-def _watch_the_line(pool: Pool, model: Model) -> None:
+def _watch_the_line(database: Database, model: Model) -> None:
     """Note who comes and who is served, by a ticket for each; and see that nobody is served beside the line."""
-    acquire, acquire_now, serve = pool.acquire, pool.acquire_now, pool._line.serve
+    pool = database.pool()
+    join_line, leave_line, acquire_now, serve = pool.join_line, pool.leave_line, pool.acquire_now, pool._line.serve
+    tickets = {}
 
     def now(holder: str) -> Lease | None:
         lease = acquire_now(holder)
         assert lease is None or not pool._line, "somebody was served before those who wait"
         return lease
 
-    async def in_line(holder: str) -> Lease:
-        ticket = str(model.number())
-        model.arrived.append(ticket)
-        if holder == WHEN_SERVED and (task := asyncio.current_task()):
+    def joining() -> asyncio.Future[Lease]:
+        waiter = join_line()
+        tickets[waiter] = str(model.number())
+        model.arrived.append(tickets[waiter])
+        if database.current_scope().name == WHEN_SERVED and (task := asyncio.current_task()):
             model.unlucky.append(task)
-        lease = await acquire(holder)
-        model.served.append(ticket)
-        return lease
+        return waiter
+
+    def leaving(waiter: asyncio.Future[Lease], *, served: bool) -> None:
+        ticket = tickets.pop(waiter)
+        if served:
+            model.served.append(ticket)
+        leave_line(waiter, served=served)
 
     def unluckily(lease: Lease) -> bool:
         served = serve(lease)
@@ -267,7 +273,7 @@ def _watch_the_line(pool: Pool, model: Model) -> None:
             model.unlucky.pop().cancel()
         return served
 
-    pool.acquire, pool.acquire_now = in_line, now  # type: ignore[method-assign]
+    pool.join_line, pool.leave_line, pool.acquire_now = joining, leaving, now  # type: ignore[method-assign]
     pool._line.serve = unluckily  # type: ignore[method-assign]
 
 
@@ -298,7 +304,7 @@ async def _run(dsn: str, size: int, workers: list[Worker], deaths: list[int]) ->
     await other.execute("TRUNCATE written")
     database = Database(DatabaseOptions(min_size=0, max_size=size, acquire_timeout=5, application_name="under test"))
     await database.open(dsn)
-    _watch_the_line(database.pool(), model)
+    _watch_the_line(database, model)
     run = Run(database, model)
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         group.create_task(_end_connections(dsn, deaths))
