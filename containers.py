@@ -60,8 +60,8 @@ class Container(containers.DeclarativeContainer):
     )
     account_repository = providers.Factory(AccountRepository, connection)
     auth_service = providers.Factory(AuthService, account_repository, passwords, tokens)
-    token_authentication = providers.Factory(TokenAuthentication, account_repository, tokens)
-    open_authentication = providers.Factory(OpenAuthentication, account_repository, tokens)
+    token_authentication = providers.Singleton(TokenAuthentication, account_repository, tokens)
+    open_authentication = providers.Singleton(OpenAuthentication, account_repository, tokens)
     auth_mode = providers.Singleton(str, settings.provided.auth_mode)  # read once: five microseconds each time else
     authentication = providers.Selector(auth_mode, token=token_authentication, open=open_authentication)
 
