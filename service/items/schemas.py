@@ -25,7 +25,7 @@ class ChangedItem(Input):
     description: Description | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Item:
     """An item, with the user who owns it."""
 

@@ -59,7 +59,7 @@ class ChangedPassword(Input):
     password: Password
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class User:
     """A user with its items. The password never leaves the service."""
 

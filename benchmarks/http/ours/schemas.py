@@ -21,7 +21,7 @@ class NewRecord(Input):
     active: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
     """A record."""
 
@@ -34,7 +34,7 @@ class Record:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Neighbours:
     """A record, and those before and after it."""
 
