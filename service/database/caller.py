@@ -9,6 +9,9 @@ _THIS_PACKAGE = str(Path(__file__).parent)
 
 _ASYNCIO = str(Path(asyncio.__file__).parent)
 
+_NEAREST = 4
+"""So many calls up is whoever asked, or still this package: to begin there makes no objects of the frames between."""
+
 Line = tuple[CodeType, int]
 """A code object and a line number: cheap to note at each lease, and put into words only for the log."""
 
@@ -18,7 +21,7 @@ def calling_line() -> Line | None:
 
     `None` for a statement that is a task of its own, as in `gather(connection.fetch(...))`: no line waits for it.
     """
-    frame = sys._getframe(1)  # noqa: SLF001 - documented, and the only way that costs next to nothing
+    frame = sys._getframe(_NEAREST)  # noqa: SLF001 - documented, and the only way that costs next to nothing
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_THIS_PACKAGE):
         frame = frame.f_back
     if frame.f_code.co_filename.startswith(_ASYNCIO):

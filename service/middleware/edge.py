@@ -68,13 +68,15 @@ class Edge:
     def _complete(self, given: Iterable[RawHeader], own: RawHeader) -> list[RawHeader]:
         """The headers of an answer: a new list, for a response that is sent twice keeps its own."""
         headers = list(given)
-        names = [name for name, _ in headers]
-        if self._names.isdisjoint(names):
-            headers += self._headers
-        else:
-            headers += [header for header in self._headers if header[0] not in names]
+        ours: Iterable[RawHeader] = self._headers
+        for name, _ in headers:
+            if name in self._names:
+                names = {name for name, _ in headers}
+                ours = [header for header in self._headers if header[0] not in names]
+                break
+        headers += ours
         headers.append(own)
-        if self._drain.active and b"connection" not in names:
+        if self._drain.active and all(name != b"connection" for name, _ in headers):
             headers.append((b"connection", b"close"))
         return headers
 
