@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r
 
 .PHONY: run test check lock conformance traps wheel-test image-test browser-test
-.PHONY: bench bench-quick bench-micro bench-instructions bench-start bench-memory bench-lists bench-bends
+.PHONY: bench bench-quick bench-micro bench-layers bench-instructions bench-start bench-memory bench-lists bench-bends
 
 run: .venv/run.stamp
 	@$(BIN)/poolkeeper serve
@@ -46,6 +46,9 @@ bench-quick: .venv-bench/stamp
 
 bench-micro: .venv-bench/stamp
 	.venv-bench/bin/python -m pytest benchmarks/micro/bench_pieces.py -q --benchmark-columns=min,median,iqr,rounds --benchmark-sort=name
+
+bench-layers: .venv-bench/stamp
+	.venv-bench/bin/python -m benchmarks.micro.layers
 
 bench-instructions: .venv-bench/stamp
 	.venv-bench/bin/python -m benchmarks.micro.instructions

@@ -4,12 +4,10 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 
-import asyncpg
 import pytest
 
 from benchmarks.micro.pieces import Stage, staged
-from service.database import EmbeddedServer
-from service.migrations.runner import migrate
+from benchmarks.micro.valgrind import served
 
 
 @pytest.fixture(scope="session")
@@ -24,15 +22,11 @@ def runner() -> Iterator[asyncio.Runner]:
 @pytest.fixture(scope="session")
 def stage(runner: asyncio.Runner) -> Iterator[Stage]:
     """The stage, on a server of its own."""
-    server = EmbeddedServer(None)
-    dsn = server.start()
-
-    async def enter() -> tuple[AbstractAsyncContextManager[Stage], Stage]:
-        await migrate(lambda: asyncpg.connect(dsn))
+    with served() as dsn:
         context = staged(dsn)
-        return context, await context.__aenter__()
+        yield runner.run(_enter(context))
+        runner.run(context.__aexit__(None, None, None))
 
-    context, opened = runner.run(enter())
-    yield opened
-    runner.run(context.__aexit__(None, None, None))
-    server.stop()
+
+async def _enter(context: AbstractAsyncContextManager[Stage]) -> Stage:
+    return await context.__aenter__()

@@ -1,0 +1,101 @@
+"""Counts what a piece takes: the same from run to run, whatever else the machine does.
+
+A process is prepared once under Valgrind, and forks: one child does a piece some times, another does it three times as
+often. Half of the difference is what the piece takes. Work of PostgreSQL is not counted.
+"""
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import asyncpg
+
+from benchmarks.micro.pieces import Piece, staged
+from service.database import EmbeddedServer
+from service.migrations.runner import migrate
+
+_TOTALS = re.compile(r"^(?:totals|summary): (\d+)", re.MULTILINE)
+_NAMED = re.compile(r"^c?fn=\((\d+)\) (_PyObject_(?:Malloc|Calloc))\S*$", re.MULTILINE)
+_CALLS = re.compile(r"^cfn=\((\d+)\).*\n(?:cob=.*\n|cfi=.*\n|cfl=.*\n)*calls=(\d+)", re.MULTILINE)
+_CHILD = re.compile(r"^piece (\d+) of process (\d+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a piece takes each time."""
+
+    instructions: float
+    allocations: float
+    """Calls of Python's allocator of objects. What comes from a free list is not among them."""
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """The DSN of a migrated server, for as long as it is needed."""
+    server = EmbeddedServer(None)
+    dsn = server.start()
+    try:
+        asyncio.run(migrate(lambda: asyncpg.connect(dsn)))
+        yield dsn
+    finally:
+        server.stop()
+
+
+def counted(module: str, dsn: str, pieces: Sequence[Piece]) -> list[Counted]:
+    """What each piece takes. `module` is run with the DSN, and calls `count`. Ends the program without Valgrind."""
+    valgrind = shutil.which("valgrind")
+    if valgrind is None:
+        sys.exit("valgrind counts instructions, and is not installed. On Debian and Ubuntu: apt-get install valgrind")
+    with TemporaryDirectory() as folder:
+        command = [
+            valgrind, "--tool=callgrind", f"--callgrind-out-file={folder}/%p", sys.executable, "-m", module, dsn
+        ]  # fmt: skip
+        result = subprocess.run(
+            command, env={**os.environ, "PYTHONHASHSEED": "0"}, capture_output=True, text=True, check=False
+        )
+        if result.returncode:
+            sys.exit(f"{result.stdout}{result.stderr}\nvalgrind did not count; what it said is above")
+        seen = [_read((Path(folder) / process).read_text()) for _, process in _CHILD.findall(result.stdout)]
+    return [
+        Counted(*((b - a) / (2 * few(piece)) for a, b in zip(*seen[2 * number : 2 * number + 2], strict=True)))
+        for number, piece in enumerate(pieces)
+    ]
+
+
+def _read(profile: str) -> tuple[int, int]:
+    total = _TOTALS.search(profile)
+    assert total is not None, "nothing was counted"
+    allocators = {number for number, _ in _NAMED.findall(profile)}
+    return int(total[1]), sum(int(calls) for number, calls in _CALLS.findall(profile) if number in allocators)
+
+
+def few(piece: Piece) -> int:
+    """How often the first child does it."""
+    return max(1, piece.times // 50)
+
+
+def count(dsn: str, pieces: Sequence[Piece]) -> None:
+    """What runs under Valgrind."""
+    for number, piece in enumerate(pieces):
+        for times in (few(piece), 3 * few(piece)):
+            child = os.fork()
+            if not child:
+                asyncio.run(_do(piece, times, dsn))
+                sys.exit()
+            _, status = os.waitpid(child, 0)
+            assert status == 0, f"{piece.title} failed"
+            print(f"piece {number} of process {child}", flush=True)
+
+
+async def _do(piece: Piece, times: int, dsn: str) -> None:
+    async with staged(dsn) as stage:
+        await piece.work(stage, few(piece))  # until the interpreter has made itself familiar with it
+        await piece.work(stage, times)
