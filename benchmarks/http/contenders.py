@@ -118,6 +118,7 @@ _CANNOT = {
 }
 _OVERLOADED = {
     "ours", "ours_token", "global_pool", "yield_dependency", "dependency_injector", "sqlalchemy_session", "litestar_asyncpg",
+    "bare_asgi",
 }  # fmt: skip
 
 _BOTH = frozenset({"ours", "ours_token"})

@@ -99,6 +99,33 @@ async def test_waiting_ends_with_pool_timeout(clone_dsn: str) -> None:
         assert database.stats().totals.timeouts == 1
 
 
+async def test_each_waits_for_its_own_time(clone_dsn: str) -> None:
+    """Those who came later, and those who leave before their time is over, change nothing for others."""
+    entered, leave = asyncio.Event(), asyncio.Event()
+    async with opened(clone_dsn, max_size=1, acquire_timeout=0.2) as (database, connection), database.scope("slow"):
+        holder = asyncio.create_task(hold(connection, entered, leave))
+        await entered.wait()
+
+        async def wait() -> float:
+            started = monotonic()
+            with pytest.raises(PoolTimeout):
+                await connection.fetchval("SELECT 1")
+            return monotonic() - started
+
+        for _ in range(2):  # the second time, after the line was empty
+            waiters = []
+            for _ in range(5):
+                waiters.append(asyncio.create_task(wait()))
+                await asyncio.sleep(0.03)
+            impatient = waiters.pop(0)
+            impatient.cancel()
+            assert all(0.19 < waited < 0.5 for waited in await asyncio.gather(*waiters))
+            assert impatient.cancelled()
+        leave.set()
+        await holder
+        assert await connection.fetchval("SELECT 1") == 1
+
+
 async def test_past_max_waiting_the_next_is_refused_at_once(clone_dsn: str) -> None:
     """When `max_waiting` others wait already, `PoolTimeout` comes without a wait."""
     entered, leave = asyncio.Event(), asyncio.Event()

@@ -244,6 +244,29 @@ async def test_an_override_works_at_once_and_for_as_long_as_it_lasts(both: Both)
     assert (await client.get("/items/1", headers=_admin(both))).json()["title"] == "A pen"
 
 
+async def test_an_override_may_be_asynchronous(both: Both) -> None:
+    """What a provider gives is awaited where it has to be."""
+
+    class Fake:
+        async def get(self, item_id: int, *, owner_id: int | None) -> Item:
+            return Item(id=item_id, title="fake", description=None, owner_id=1)
+
+    async def fake() -> Fake:
+        return Fake()
+
+    with both.container.item_service.override(providers.Coroutine(fake)):
+        assert await both.compare("GET", "/items/1", headers=_admin(both)) == 200
+        assert (await both.clients[0].get("/items/1", headers=_admin(both))).json()["title"] == "fake"
+
+
+async def test_what_was_unwired_answers_no_more(both: Both) -> None:
+    """As in a test that gives back its container."""
+    assert await both.compare("GET", "/items/1", headers=_admin(both)) == 200
+    headers = _admin(both)
+    both.container.unwire()
+    assert await both.compare("GET", "/items/1", headers=headers) == 500
+
+
 async def test_fastapis_own_overrides_work_too(both: Both) -> None:
     """`app.dependency_overrides`, set and taken back at any time."""
     await both.seed()
