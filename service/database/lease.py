@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -106,8 +107,9 @@ class Lease:
         return (self.in_transaction and not now) or self.raw.is_in_transaction()
 
     def terminate(self) -> None:
-        """End the connection without a word to the server."""
-        self.raw.terminate()
+        """End the connection without a word to the server, unless asyncpg's pool has taken it back."""
+        with suppress(asyncpg.InterfaceError):
+            self.connection.terminate()
 
     async def send(self, method: str, query: str, args: Iterable[Any], options: dict[str, Any]) -> Any:
         """Call asyncpg's method of this name on the connection.

@@ -626,3 +626,33 @@ async def _fetchval(dsn: str, sql: str) -> object:
         return await other.fetchval(sql)
     finally:
         await other.close()
+
+
+async def test_what_cannot_be_cleaned_is_closed_and_nothing_else(
+    clone_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that asyncpg's pool has taken back, and handed to somebody else, is theirs."""
+    async with opened(clone_dsn, max_size=2) as (database, connection):
+        pool = database.pool()
+        driver = pool._driver
+        somebody = []
+
+        class Unlucky:
+            """Hands what was just given back to somebody, and then has nothing."""
+
+            async def release(self, lent: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
+                await driver.release(lent)
+                somebody.append(await driver.acquire())
+
+            async def acquire(self) -> None:
+                monkeypatch.undo()
+                raise TimeoutError
+
+        async with database.scope("dirty"):
+            pid = await connection.fetchval(BACKEND)
+            monkeypatch.setattr(pool, "_driver", Unlucky())
+            await connection.execute("SET work_mem = '1MB'")
+        await until(lambda: bool(somebody) and pool._driver is driver)
+        assert database.stats().size == 0
+        assert await somebody[0].fetchval(BACKEND) == pid
+        await driver.release(somebody[0])
