@@ -86,7 +86,7 @@ def _requests(app_of: Callable[[Stage], ASGIApp], path: str = "/") -> Callable[[
 
     async def work(stage: Stage, times: int) -> None:
         loop = asyncio.get_running_loop()
-        config = Config(app_of(stage), interface="asgi3", http="httptools", access_log=False, log_level="error")
+        config = Config(app_of(stage), http="httptools", access_log=False, log_level="error")
         config.load()
         state = ServerState()
         state.default_headers = [(b"date", b"Fri, 20 Nov 2026 12:00:00 GMT"), (b"server", b"uvicorn")]

@@ -1,7 +1,7 @@
 """The edge of the service: where a request comes in and its answer goes out."""
 
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -31,7 +31,7 @@ _POLICY_VIOLATION = 1008
 class Edge:
     """Gives each request an id, and each answer its headers. A request that a guard refuses, by raising, comes no further.
 
-    One layer for all of it, and none that waits with a request: each one more costs as much as what it does.
+    One layer for all of it: each one more costs as much as what it does.
     """
 
     def __init__(
@@ -44,9 +44,10 @@ class Edge:
         self._headers = SECURITY_HEADERS + ((hsts,) if hsts_seconds else ())
         self._names = frozenset(name for name, _ in self._headers)
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # noqa: D102 - ASGI
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
         if scope["type"] == "lifespan":
-            return self._app(scope, receive, _readable(send))
+            await self._app(scope, receive, _readable(send))
+            return
         own = (b"x-request-id", give_id(scope).encode())
 
         async def answer(message: Message) -> None:
@@ -60,10 +61,12 @@ class Edge:
                 guard(scope)
         except (HTTPException, ServiceError) as error:
             if scope["type"] == "http":
-                return problem_of(scope, error)(scope, receive, answer)
+                await problem_of(scope, error)(scope, receive, answer)
+                return
             reason = error.detail if isinstance(error, HTTPException) else str(error)
-            return send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": reason})
-        return self._app(scope, receive, answer)
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": reason})
+        else:
+            await self._app(scope, receive, answer)
 
     def _complete(self, given: Iterable[RawHeader], own: RawHeader) -> list[RawHeader]:
         """The headers of an answer: a new list, for a response that is sent twice keeps its own."""
