@@ -6,6 +6,7 @@ provider gives its object at once, in a request, a job, a script or a test.
 
 from dependency_injector import containers, providers
 
+from service.auth.callers import Callers
 from service.auth.repository import AccountRepository
 from service.auth.service import AuthService, OpenAuthentication, TokenAuthentication
 from service.auth.tokens import Tokens
@@ -60,8 +61,9 @@ class Container(containers.DeclarativeContainer):
     )
     account_repository = providers.Factory(AccountRepository, connection)
     auth_service = providers.Factory(AuthService, account_repository, passwords, tokens)
-    token_authentication = providers.Singleton(TokenAuthentication, account_repository, tokens)
-    open_authentication = providers.Singleton(OpenAuthentication, account_repository, tokens)
+    callers = providers.Singleton(Callers, account_repository, settings.provided.auth.remember_seconds)
+    token_authentication = providers.Singleton(TokenAuthentication, callers, tokens)
+    open_authentication = providers.Singleton(OpenAuthentication, callers, tokens)
     auth_mode = providers.Singleton(str, settings.provided.auth_mode)  # read once: five microseconds each time else
     authentication = providers.Selector(auth_mode, token=token_authentication, open=open_authentication)
 
@@ -80,7 +82,7 @@ class Container(containers.DeclarativeContainer):
     )
 
     user_repository = providers.Factory(UserRepository, connection)
-    user_service = providers.Factory(UserService, user_repository, passwords, idempotency)
+    user_service = providers.Factory(UserService, user_repository, passwords, idempotency, callers)
 
     item_repository = providers.Factory(ItemRepository, connection)
     item_service = providers.Factory(ItemService, item_repository, idempotency)

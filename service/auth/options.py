@@ -27,6 +27,11 @@ class AuthOptions(BaseModel):
     issuer: str = "poolkeeper"
     audience: str = "poolkeeper"
     token_seconds: Annotated[int, Field(ge=1)] = 3600
+    remember_seconds: Annotated[float, Field(ge=0, le=60)] = 0
+    """How long a process believes what PostgreSQL said of a token's user; 0: it asks for each request.
+
+    It saves each request a round trip. For so long a token that was ended elsewhere may still be good.
+    """
 
     @property
     def keys(self) -> tuple[SecretStr, ...]:

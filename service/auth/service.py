@@ -1,6 +1,7 @@
 """Signing in, and who a token speaks for."""
 
 from service.access import Caller
+from service.auth.callers import Callers
 from service.auth.repository import AccountRepository
 from service.auth.schemas import AccessToken, Credentials
 from service.auth.tokens import Claims, Tokens
@@ -38,15 +39,15 @@ class AuthService:
 class TokenAuthentication:
     """Mode `token`: whoever has no good token is refused."""
 
-    def __init__(self, accounts: AccountRepository, tokens: Tokens) -> None:
-        self._accounts = accounts
+    def __init__(self, callers: Callers, tokens: Tokens) -> None:
+        self._callers = callers
         self._tokens = tokens
 
     async def identify(self, token: str | None) -> Caller:
         """The user of the token. Raises `Unauthorized`."""
         if token is None:
             raise Unauthorized
-        caller = await self._accounts.caller(self._tokens.read(token))
+        caller = await self._callers.of(self._tokens.read(token))
         if caller is None:
             raise Unauthorized
         return caller

@@ -1,6 +1,7 @@
 """What can be done with users."""
 
 from service.access import Caller
+from service.auth.callers import Callers
 from service.errors import BadRequest
 from service.idempotency.keys import Attempt, Idempotency
 from service.passwords import PasswordHasher
@@ -17,10 +18,13 @@ class WrongPassword(BadRequest):
 class UserService:
     """Registers, finds and changes users."""
 
-    def __init__(self, users: UserRepository, passwords: PasswordHasher, idempotency: Idempotency) -> None:
+    def __init__(
+        self, users: UserRepository, passwords: PasswordHasher, idempotency: Idempotency, callers: Callers
+    ) -> None:
         self._users = users
         self._passwords = passwords
         self._idempotency = idempotency
+        self._callers = callers
 
     async def register(self, new: NewUser, attempt: Attempt | None = None) -> User:
         """Create a user, once for an attempt. Raises `EmailTaken`, `PasswordTooShort`, and what `Idempotency.once` raises.
@@ -34,7 +38,8 @@ class UserService:
 
     async def make_admin(self, user_id: int) -> None:
         """Let a user read and change everything."""
-        await self._users.make_admin(user_id)
+        with self._callers.changing(user_id):
+            await self._users.make_admin(user_id)
 
     async def get(self, user_id: int) -> User:
         """The user with this id. Raises `UserNotFound`."""
@@ -46,7 +51,8 @@ class UserService:
 
     async def change(self, user_id: int, change: ChangedUser) -> User:
         """Change a user. Making it inactive ends its tokens. Raises `UserNotFound` and `EmailTaken`."""
-        return _found(await self._users.update(user_id, change))
+        with self._callers.changing(user_id):
+            return _found(await self._users.update(user_id, change))
 
     async def change_password(self, caller: Caller, user_id: int, change: ChangedPassword) -> None:
         """Change a password, which ends the user's tokens. Whoever is no admin has to know the current one.
@@ -61,13 +67,15 @@ class UserService:
         else:
             known = caller.is_admin
         password_hash = await self._passwords.hash(change.password.get_secret_value())
-        if not known or not await self._users.change_password(user_id, stored, password_hash):
-            raise WrongPassword
+        with self._callers.changing(user_id):
+            if not known or not await self._users.change_password(user_id, stored, password_hash):
+                raise WrongPassword
 
     async def delete(self, user_id: int) -> None:
         """Delete a user and its items. Raises `UserNotFound`."""
-        if not await self._users.delete(user_id):
-            raise UserNotFound
+        with self._callers.changing(user_id):
+            if not await self._users.delete(user_id):
+                raise UserNotFound
 
 
 def _found(user: User | None) -> User:
