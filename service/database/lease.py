@@ -84,8 +84,9 @@ class Lease:
         """Log once that it is held for longer than `limit` seconds, where there is a limit."""
         if 0 < limit < held and not self.reported:
             self.reported = True
-            line = f", taken at {in_words(self.taken_by)}" if self.taken_by else ""
-            logger.warning("%s has held a connection for %.3f s%s", self.holder, held, line)
+            line = self.taken_by and in_words(self.taken_by)
+            taken = f", taken at {line}" if line else ""
+            logger.warning("%s has held a connection for %.3f s%s", self.holder, held, taken)
 
     def clean(self) -> None:
         """Forget what was done on the connection: it has been reset."""
