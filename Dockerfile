@@ -36,4 +36,5 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD \
     ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/health/live', timeout=2)"]
 # SIGTERM drains requests for up to 20 s, then the pool closes: give it 30 s (`docker stop --time 30`).
 CMD ["uvicorn", "service.main:app", "--host", "0.0.0.0", "--port", "8000", \
-     "--timeout-graceful-shutdown", "20", "--reset-contextvars", "--no-server-header"]
+     "--timeout-graceful-shutdown", "20", "--reset-contextvars", "--no-server-header", \
+     "--http", "service.server:BatchedProtocol"]

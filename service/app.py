@@ -14,6 +14,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
 from service.access import ADMINS, identify, is_decision
+from service.admission import Admission
 from service.auth.router import router as auth_router
 from service.database import Database
 from service.diagnostics.router import router as diagnostics_router
@@ -94,7 +95,8 @@ def _add_middleware(app: FastAPI, settings: Settings, database: Database, drain:
     if settings.diagnostics.enabled:
         app.add_middleware(ServerTiming, database=database)
     limits = BodyLimits(settings.http.max_body_bytes, settings.http.body_seconds)
-    app.add_middleware(RequestScope, database=database, body_limits=limits)
+    admission = Admission(database) if settings.performance.batched_admission else None
+    app.add_middleware(RequestScope, database=database, body_limits=limits, admission=admission)
     if settings.http.allowed_origins:
         app.add_middleware(
             CORSMiddleware,

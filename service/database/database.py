@@ -175,6 +175,14 @@ class Database:
             raise PoolNotOpen(f"the pool is {self._state}")
         return self._pool
 
+    def is_waited_for(self) -> bool:
+        """Whether somebody waits for a connection."""
+        return self._pool is not None and self._pool.is_waited_for()
+
+    def when_nobody_waits(self, call: Callable[[], None]) -> None:
+        """Call it once, in the event loop's next turn after which nobody waits for a connection. Raises `PoolNotOpen`."""
+        self.pool().when_nobody_waits(call)
+
     def stats(self) -> Stats:
         """`size`, `idle`, `leased`, `waiting` and totals; all zero before it is opened."""
         if self._pool is None:

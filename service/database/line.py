@@ -17,6 +17,8 @@ class Line:
         self._waiters: OrderedDict[asyncio.Future[Lease], float] = OrderedDict()
         """With the loop's time at which each gives up: the first in line is the first to do so, and one timer is enough."""
         self._timer: asyncio.TimerHandle | None = None
+        self._watchers: list[Callable[[], None]] = []
+        """Called once, when nobody stands in line."""
 
     def __len__(self) -> int:
         return len(self._waiters)
@@ -32,6 +34,8 @@ class Line:
     def leave(self, waiter: asyncio.Future[Lease]) -> None:
         """Stand in line no more, whatever came of it."""
         self._waiters.pop(waiter, None)
+        if self._watchers and not self._waiters:
+            self._tell()
 
     def serve(self, lease: Lease) -> bool:
         """Give a connection to whoever has waited longest. `False` when nobody waits."""
@@ -48,6 +52,17 @@ class Line:
             return False
         waiter.set_exception(error)
         return True
+
+    def when_empty(self, watcher: Callable[[], None]) -> None:
+        """Call it in the event loop's next turn after the line has emptied, or in the next one if it is empty."""
+        self._watchers.append(watcher)
+        if not self._waiters:
+            self._tell()
+
+    def _tell(self) -> None:
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            self._loop.call_soon(watcher)
 
     def close(self) -> None:
         """Forget the time: nobody comes any more."""

@@ -10,19 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine
-from threading import get_ident
+from collections.abc import Callable
 from time import monotonic
-from typing import Any
 
 import asyncpg
 
-from service.database.errors import PoolNotOpen, PoolTimeout, WrongEventLoop
+from service.database.errors import PoolNotOpen, PoolTimeout
 from service.database.failures import reason, unavailable
 from service.database.lease import Lease, renewal_time
 from service.database.line import Line
 from service.database.options import DatabaseOptions
+from service.database.own_loop import OwnLoop
 from service.database.stats import Stats, Totals
+from service.database.tasks import Tasks
 
 logger = logging.getLogger("service.database")
 
@@ -36,12 +36,13 @@ class Pool:
     def __init__(self, driver: asyncpg.Pool[asyncpg.Record], options: DatabaseOptions) -> None:
         self._driver = driver
         self._options = options
-        self._loop = asyncio.get_running_loop()
-        self._thread = get_ident()
+        own = OwnLoop()
+        self.check_loop = own.check
+        """Raises `WrongEventLoop` in another loop than the one that opened the pool."""
         self._leases: set[Lease] = set()
         self._idle: deque[Lease] = deque()
-        self._line = Line(self._loop, options.acquire_timeout, self._late)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._line = Line(own.loop, options.acquire_timeout, self._late)
+        self._tasks = Tasks(own.loop, options.application_name)
         self._opening = 0
         self._leased = 0
         self._quiet = asyncio.Event()
@@ -51,7 +52,7 @@ class Pool:
         self.closing = False
         self.clean_timeout = options.connect_timeout
         self.reports_slow_leases = options.slow_lease > 0
-        self._keeper = self._spawn(self._keep(), "keeper")
+        self._keeper = self._tasks.spawn(self._keep(), "keeper")
 
     def acquire_now(self, holder: str) -> Lease | None:
         """An idle connection, or `None` when the caller has to wait: `join_line()`.
@@ -69,16 +70,6 @@ class Pool:
                 return lease
             self._drop(lease)
         return None
-
-    def check_loop(self) -> None:
-        """Raises `WrongEventLoop` in another loop than the one that opened the pool."""
-        # Asking for the running loop asks the system for the process: here only where the answer is in doubt.
-        here = get_ident() == self._thread and self._loop.is_running()
-        if not here and asyncio.get_running_loop() is not self._loop:
-            raise WrongEventLoop(
-                "the pool belongs to another event loop: from a worker thread, "
-                "call `anyio.from_thread.run(...)` instead of `asyncio.run(...)`"
-            )
 
     def join_line(self) -> asyncio.Future[Lease]:
         """Stand in line for a connection: await what this gives, and hand it to `leave_line` whatever comes of it.
@@ -99,6 +90,14 @@ class Pool:
             self.give_back(waiter.result())
         if self.closing:
             self._quiet.set()
+
+    def is_waited_for(self) -> bool:
+        """Whether somebody stands in line."""
+        return bool(self._line)
+
+    def when_nobody_waits(self, call: Callable[[], None]) -> None:
+        """Call it once, in the event loop's next turn after the line has emptied."""
+        self._line.when_empty(call)
 
     def _late(self) -> PoolTimeout:
         """What they are told who have waited for too long."""
@@ -130,9 +129,9 @@ class Pool:
         if lease.is_closed():
             self._drop(lease)
         elif lease.expires_at <= now or (self.closing and not self._line):
-            self._spawn(self._retire(lease), "retire connection")
+            self._tasks.spawn(self._retire(lease), "retire connection")
         elif lease.tainted or lease.in_transaction or lease.statements >= self._options.max_queries:
-            self._spawn(self._clean(lease), "clean connection")
+            self._tasks.spawn(self._clean(lease), "clean connection")
         else:
             self._offer(lease)
         return held
@@ -190,7 +189,7 @@ class Pool:
         waiting = len(self._line) if waiting is None else waiting
         while self._room() and (self._opening < waiting or len(self._leases) + self._opening < wanted):
             self._opening += 1
-            self._spawn(self._open_one(), "open connection")
+            self._tasks.spawn(self._open_one(), "open connection")
 
     async def _open_one(self) -> None:
         try:
@@ -221,7 +220,7 @@ class Pool:
         """Open `min_size` connections, and wait until each of them is open or has failed."""
         self._grow(wanted=self._options.min_size)
         while self._opening:
-            await asyncio.wait([task for task in self._tasks if task is not self._keeper])
+            await self._tasks.wait_beside(self._keeper)
 
     async def _keep(self) -> None:
         while True:
@@ -242,7 +241,7 @@ class Pool:
             if lease.is_closed():
                 self._drop(lease)
             elif inactive or lease.expires_at <= now:
-                self._spawn(self._retire(lease), "retire connection")
+                self._tasks.spawn(self._retire(lease), "retire connection")
             else:
                 self._idle.append(lease)
                 continue
@@ -264,12 +263,8 @@ class Pool:
             self._line.fail(PoolNotOpen("the pool was closed while this waited for a connection"))
         self._line.close()
         while self._idle:
-            self._spawn(self._retire(self._idle.pop()), "retire connection")
-        if self._tasks:
-            _, unfinished = await asyncio.wait(self._tasks, timeout=self._options.connect_timeout)
-            for task in unfinished:
-                task.cancel()
-            await asyncio.gather(*unfinished, return_exceptions=True)
+            self._tasks.spawn(self._retire(self._idle.pop()), "retire connection")
+        await self._tasks.end(self._options.connect_timeout)
         self._idle.clear()
         self._leases = {lease for lease in self._leases if lease.holder}
 
@@ -286,17 +281,6 @@ class Pool:
                 self._options.shutdown_timeout,
                 ", ".join(holders) or "nobody",
             )
-
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        task = self._loop.create_task(work, name=f"{self._options.application_name} pool: {name}")
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-        return task
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            logger.error("%s failed: %r", task.get_name(), error, exc_info=error)
 
     def stats(self) -> Stats:
         """The pool at this moment."""

@@ -5,6 +5,7 @@ import logging
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.admission import ADMISSION, Admission
 from service.database import Database
 from service.middleware.body import BodyLimits
 from service.problems import problem_of
@@ -21,13 +22,17 @@ class RequestScope:
     their headers.
     """
 
-    def __init__(self, app: ASGIApp, database: Database, body_limits: BodyLimits) -> None:
+    def __init__(
+        self, app: ASGIApp, database: Database, body_limits: BodyLimits, admission: Admission | None = None
+    ) -> None:
         self._app = app
         self._database = database
         self._limited = body_limits.limited
+        self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
         if scope["type"] == "lifespan":
+            scope.get("state", {})[ADMISSION] = self._admission
             await self._app(scope, receive, send)
             return
         name = name_of(scope)

@@ -82,6 +82,60 @@ async def test_waiters_are_served_in_the_order_in_which_they_came(clone_dsn: str
     assert served == list(range(30))
 
 
+async def test_who_asks_is_told_once_when_nobody_waits_any_more(clone_dsn: str) -> None:
+    """Not while anybody waits; at once where nobody does; and also when the last one gives up."""
+    told: list[str] = []
+    entered, leave = asyncio.Event(), asyncio.Event()
+    async with opened(clone_dsn, max_size=1) as (database, connection), database.scope("busy"):
+        assert not database.is_waited_for()
+        database.when_nobody_waits(lambda: told.append("at once"))
+        await asyncio.sleep(0)
+        assert told == ["at once"]
+        holder = asyncio.create_task(hold(connection, entered, leave))
+        await entered.wait()
+        waiters = [asyncio.create_task(connection.fetchval("SELECT 1")) for _ in range(3)]
+        await until(lambda: database.stats().waiting == 3)
+        database.when_nobody_waits(lambda: told.append("served"))
+        assert database.is_waited_for()
+        waiters.pop().cancel()
+        await asyncio.sleep(0.05)
+        assert told == ["at once"]
+        leave.set()
+        await asyncio.gather(holder, *waiters)
+        assert told == ["at once", "served"]
+        await connection.fetchval("SELECT 1")
+    assert told == ["at once", "served"]
+
+
+async def test_who_asks_is_told_when_the_last_waiter_gives_up(clone_dsn: str) -> None:
+    """By the acquire timeout or by a cancellation."""
+    told: list[str] = []
+    entered, leave = asyncio.Event(), asyncio.Event()
+    async with opened(clone_dsn, max_size=1, acquire_timeout=0.1) as (database, connection), database.scope("busy"):
+        holder = asyncio.create_task(hold(connection, entered, leave))
+        await entered.wait()
+        for name in ("timeout", "cancellation"):
+            waiter = asyncio.create_task(connection.fetchval("SELECT 1"))
+            await until(database.is_waited_for)
+            database.when_nobody_waits(lambda name=name: told.append(name))  # type: ignore[misc]
+            if name == "cancellation":
+                waiter.cancel()
+            with pytest.raises((PoolTimeout, asyncio.CancelledError)):
+                await waiter
+            await asyncio.sleep(0)
+            assert told[-1] == name
+        leave.set()
+        await holder
+
+
+async def test_without_a_pool_nobody_waits_and_nobody_can_be_told() -> None:
+    """As for all else before it is opened."""
+    database = Database(DatabaseOptions())
+    assert not database.is_waited_for()
+    with pytest.raises(PoolNotOpen):
+        database.when_nobody_waits(lambda: None)
+
+
 async def test_waiting_ends_with_pool_timeout(clone_dsn: str) -> None:
     """Past `acquire_timeout` a waiter gets `PoolTimeout`, and leaves no trace in the line."""
     entered, leave = asyncio.Event(), asyncio.Event()
@@ -587,6 +641,16 @@ async def test_a_long_lease_is_logged_once_with_scope_and_line(
     taken_at = next(number for number, line in enumerate(_own_lines(), 1) if line.endswith("# this line"))
     where = f"taken at {__file__}:{taken_at} in test_a_long_lease_is_logged_once_with_scope_and_line"
     assert where in caplog.text
+
+
+async def test_a_statement_that_is_a_task_of_its_own_is_logged_without_a_line(
+    clone_dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No line of anybody's code waits for it."""
+    async with opened(clone_dsn, slow_lease=0.01) as (database, connection), database.scope("the slow one"):
+        await asyncio.gather(connection.fetchval("SELECT pg_sleep(0.05)"))
+    assert "the slow one has held a connection" in caplog.text
+    assert "taken at" not in caplog.text
 
 
 async def test_slow_leases_need_not_be_logged(clone_dsn: str, caplog: pytest.LogCaptureFixture) -> None:

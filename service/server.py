@@ -1,0 +1,54 @@
+"""uvicorn's protocol, with requests read in batches: `uvicorn service.main:app --http service.server:BatchedProtocol`."""
+
+from collections import deque
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.admission import ADMISSION, Admission
+
+
+class BatchedProtocol(HttpToolsProtocol):
+    """One connection of a client. Where the application has no `Admission`, it is uvicorn's own protocol."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._admission: Admission | None = self.app_state.get(ADMISSION)
+        self._kept: deque[bytes] = deque()
+        """What the client has sent and nobody has read."""
+
+    def data_received(self, data: bytes) -> None:
+        """Read what the client sends, or keep it. The rest of a request whose beginning was read is never kept."""
+        admission = self._admission
+        if admission is None or not (self._kept or (self._is_between_requests() and not admission.is_open())):
+            super().data_received(data)
+            return
+        self._unset_keepalive_if_required()
+        if self._kept:
+            self.flow.pause_reading()
+        self._kept.append(data)
+        admission.keep(self._read)
+
+    def shutdown(self) -> None:
+        """Uvicorn's way to tell a connection that the server ends. What was sent before that is answered."""
+        while self._kept:
+            self._read()
+        super().shutdown()
+
+    def _is_between_requests(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr]  # uvicorn's type forgets `None`
+
+    def _read(self) -> None:
+        """Read the next of what was kept, if it is there still and the client too."""
+        if not self._kept:
+            return
+        data = self._kept.popleft()
+        if self.transport.is_closing():
+            return
+        if not self._kept:
+            self.flow.resume_reading()
+        try:
+            super().data_received(data)
+        except BaseException:  # as the event loop does with one whose protocol fails
+            self.transport.abort()
+            raise

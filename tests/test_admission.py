@@ -1,0 +1,312 @@
+"""Requests that are read in batches while connections to PostgreSQL are waited for."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from time import monotonic
+
+import pytest
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from containers import Container
+from service.admission import Admission
+from service.app import create_app
+from service.database import Database
+from service.server import BatchedProtocol
+from tests.database.helpers import hold, until, whole
+
+READ = b"GET /users/1 HTTP/1.1\r\nHost: test\r\n\r\n"
+ALIVE = b"GET /health/live HTTP/1.1\r\nHost: test\r\n\r\n"
+NEW = b'{"email": "ada@example.com", "password": "x"}'
+REGISTER = b"POST /users/ HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
+    NEW
+)
+
+
+class Client:
+    """One connection to the server."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self.writer = writer
+
+    def send(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def status(self) -> int:
+        """Of the next answer, which is read to its end."""
+        async with asyncio.timeout(5):
+            head = await self._reader.readuntil(b"\r\n\r\n")
+            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            await self._reader.readexactly(int(length.partition(b":")[2]))
+        return int(head.split()[1])
+
+    async def is_closed(self) -> bool:
+        async with asyncio.timeout(5):
+            return await self._reader.read() == b""
+
+
+class Server:
+    """The service under uvicorn, with one connection to PostgreSQL."""
+
+    def __init__(
+        self, container: Container, port: int, clients: AsyncExitStack, uvicorn_server: uvicorn.Server
+    ) -> None:
+        self.database: Database = container.database()
+        self.uvicorn = uvicorn_server
+        self._container = container
+        self._port = port
+        self._clients = clients
+
+    async def client(self) -> Client:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._clients.callback(writer.close)
+        return Client(reader, writer)
+
+    async def clients(self, count: int) -> list[Client]:
+        return [await self.client() for _ in range(count)]
+
+    def waiting(self) -> int:
+        return self.database.stats().waiting
+
+    @asynccontextmanager
+    async def busy(self) -> AsyncIterator[None]:
+        """Somebody has the connection, and one client waits for it."""
+        entered, leave = asyncio.Event(), asyncio.Event()
+
+        async def holding() -> None:
+            async with self.database.scope("holder"):
+                await hold(self._container.connection(), entered, leave)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(holding())
+            await entered.wait()
+            first = await self.client()
+            first.send(READ)
+            await until(lambda: self.waiting() == 1)
+            try:
+                yield
+            finally:
+                leave.set()
+        assert await first.status() == 404
+
+
+@asynccontextmanager
+async def _serving(dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+    monkeypatch.setenv("DATABASE_URL", dsn)
+    monkeypatch.setenv("POOLKEEPER_DATABASE__MIN_SIZE", "1")
+    monkeypatch.setenv("POOLKEEPER_DATABASE__MAX_SIZE", "1")
+    container = Container()
+    config = uvicorn.Config(
+        create_app(container), http=BatchedProtocol, log_level="critical", timeout_graceful_shutdown=5
+    )
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve([listener]))
+    await until(lambda: server.started, seconds=10)
+    try:
+        async with AsyncExitStack() as clients:
+            yield Server(container, listener.getsockname()[1], clients, server)
+        await until(lambda: whole(container.database()) and not server.server_state.connections)
+    finally:
+        server.should_exit = True
+        async with asyncio.timeout(20):
+            await running
+
+
+@pytest.fixture
+async def server(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+    """Keeps requests for as long as a test takes, so that none depends on how quick the machine is."""
+    monkeypatch.setattr("service.admission._LONGEST", 30.0)
+    async with _serving(clone_dsn, monkeypatch) as server:
+        yield server
+
+
+async def _a_moment() -> None:
+    """Time for the server to read what was sent, if it wants to."""
+    await asyncio.sleep(0.1)
+
+
+async def test_requests_are_read_when_nobody_waits_any_more(server: Server) -> None:
+    """Until then they are kept as they came, and stand in no line; then all are answered."""
+    async with server.busy():
+        others = await server.clients(5)
+        for client in others:
+            client.send(READ)
+        await _a_moment()
+        assert server.waiting() == 1
+    assert [await client.status() for client in others] == [404] * 5
+
+
+async def test_without_anybody_waiting_a_request_is_read_at_once(server: Server) -> None:
+    """Also while every connection is in use: who comes then is the first to wait."""
+    client = await server.client()
+    for _ in range(3):
+        client.send(READ)
+        assert await client.status() == 404
+
+
+async def test_nobody_is_kept_for_long(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where connections are held for long, requests wait in line as without batches, and what needs none is answered."""
+    monkeypatch.setattr("service.admission._LONGEST", 0.2)
+    async with _serving(clone_dsn, monkeypatch) as server:
+        client, probe = await server.clients(2)
+        async with server.busy():
+            client.send(READ)
+            began = monotonic()
+            probe.send(ALIVE)
+            assert await probe.status() == 200
+            assert monotonic() - began > 0.15
+            await until(lambda: server.waiting() == 2)
+        assert await client.status() == 404
+
+
+async def test_the_rest_of_a_request_is_read_whoever_waits(server: Server) -> None:
+    """It may be its body that a connection is held for."""
+    client = await server.client()
+    client.send(REGISTER + NEW[:10])
+    await _a_moment()
+    async with server.busy():
+        client.send(NEW[10:])
+        await until(lambda: server.waiting() == 2)
+    assert await client.status() == 201
+
+
+async def test_what_comes_in_pieces_is_read_in_their_order(server: Server) -> None:
+    """A head in three pieces, and a body after it."""
+    client = await server.client()
+    async with server.busy():
+        for piece in (REGISTER[:20], REGISTER[20:50], REGISTER[50:], NEW):
+            client.send(piece)
+            await _a_moment()
+    assert await client.status() == 201
+    client.send(READ)
+    assert await client.status() == 200
+
+
+async def test_requests_behind_one_another_are_answered_in_their_order(server: Server) -> None:
+    """Two in one piece, and one more after it."""
+    client = await server.client()
+    async with server.busy():
+        client.send(ALIVE + READ)
+        await _a_moment()
+        client.send(ALIVE)
+        await _a_moment()
+    assert [await client.status() for _ in range(3)] == [200, 404, 200]
+
+
+async def test_nothing_is_done_for_clients_that_have_gone(server: Server) -> None:
+    """A request that nobody has read yet leaves with its client."""
+    gone, stays = await server.clients(2)
+    async with server.busy():
+        gone.send(REGISTER + NEW)
+        stays.send(READ)
+        await _a_moment()
+        gone.writer.transport.abort()
+        await _a_moment()
+    assert await stays.status() == 404  # the row would be there
+
+
+async def test_a_kept_request_is_answered_although_the_server_ends(server: Server) -> None:
+    """It was sent before the server said anything about its end."""
+    client = await server.client()
+    async with server.busy():
+        client.send(ALIVE)
+        await _a_moment()
+        server.uvicorn.should_exit = True
+        assert await client.status() == 200
+        assert await client.is_closed()
+
+
+async def test_a_kept_request_does_not_count_as_idleness(server: Server) -> None:
+    """Uvicorn would close the connection after `timeout_keep_alive` seconds."""
+    client = await server.client()
+    client.send(ALIVE)
+    assert await client.status() == 200
+    (connection,) = server.uvicorn.server_state.connections
+
+    def idles() -> bool:
+        assert isinstance(connection, BatchedProtocol)
+        return connection.timeout_keep_alive_task is not None
+
+    assert idles()
+    async with server.busy():
+        client.send(READ)
+        await _a_moment()
+        assert not idles()
+    assert await client.status() == 404
+
+
+async def test_it_can_be_switched_off(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the protocol is uvicorn's own."""
+    monkeypatch.setenv("POOLKEEPER_PERFORMANCE__BATCHED_ADMISSION", "false")
+    async with _serving(clone_dsn, monkeypatch) as server, server.busy():
+        for client in await server.clients(5):
+            client.send(READ)
+        await until(lambda: server.waiting() == 6)
+
+
+async def test_what_cannot_be_read_ends_its_connection_and_no_other(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the event loop itself hands it to the protocol."""
+    broken, others = await server.client(), await server.clients(2)
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+    original = HttpToolsProtocol.data_received
+
+    def data_received(self: HttpToolsProtocol, data: bytes) -> None:
+        if b"broken" in data:
+            raise MemoryError("of a test")
+        original(self, data)
+
+    monkeypatch.setattr(HttpToolsProtocol, "data_received", data_received)
+    async with server.busy():
+        for client, request in ((others[0], READ), (broken, b"broken"), (others[1], READ)):
+            client.send(request)
+            await _a_moment()
+    assert [await client.status() for client in others] == [404, 404]
+    assert await broken.is_closed()
+    assert [str(error) for error in reported] == ["of a test"]
+
+
+class _Line:
+    """A database of which a test says whether it is waited for."""
+
+    def __init__(self) -> None:
+        self.waited_for = True
+        self._watchers: list[Callable[[], None]] = []
+
+    def is_waited_for(self) -> bool:
+        return self.waited_for
+
+    def when_nobody_waits(self, call: Callable[[], None]) -> None:
+        self._watchers.append(call)
+
+    def empties(self) -> None:
+        self.waited_for = False
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            watcher()
+
+
+async def test_a_batch_is_as_large_as_a_cache_and_the_next_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """First come, first served; who comes meanwhile is behind those who were there."""
+    monkeypatch.setattr("service.admission._BATCH", 3)
+    line, read = _Line(), list[int]()
+    admission = Admission(line)  # type: ignore[arg-type]
+    for number in range(7):
+        assert not admission.is_open()
+        admission.keep(lambda number=number: read.append(number))  # type: ignore[misc]
+    line.empties()
+    assert read == [0, 1, 2]
+    assert not admission.is_open()
+    line.waited_for = True  # the three wait for connections
+    admission._read_batch()
+    assert read == [0, 1, 2]
+    line.empties()
+    line.empties()
+    assert read == list(range(7))
+    assert admission.is_open()
