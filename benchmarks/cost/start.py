@@ -39,7 +39,17 @@ def _start(dsn: str) -> tuple[float, float]:
     """Seconds until the first good answer of readiness, by the clock and of the processor."""
     port = free_port()
     variables = {name: value for name, value in PRODUCTION.variables.items() if value}
-    command = [sys.executable, "-m", "uvicorn", PRODUCTION.app, "--port", str(port), *UVICORN]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        PRODUCTION.app,
+        "--port",
+        str(port),
+        "--http",
+        PRODUCTION.http,
+        *UVICORN,
+    ]
     started = perf_counter()
     with subprocess.Popen(command, env={**os.environ, **variables, "DATABASE_URL": dsn}) as process:
         try:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.http.contenders import STATEMENT, Contender
+from benchmarks.http.contenders import BATCHED, STATEMENT, Contender
 from benchmarks.http.load import Sample, wrk
 from benchmarks.http.machine import Processors, described
 from benchmarks.http.running import Running, running
@@ -20,6 +20,7 @@ PRODUCTION = Contender(
     title="the service, as in production",
     app="service.main:app",
     holds=STATEMENT,
+    http=BATCHED,
     variables={
         **_SIZES,
         "POOLKEEPER_ENV": "production",
@@ -33,6 +34,7 @@ SLEEPY = Contender(
     title="the service, with its slow endpoint",
     app="service.main:app",
     holds=STATEMENT,
+    http=BATCHED,
     variables={
         **_SIZES,
         "POOLKEEPER_ENV": "development",

@@ -1,6 +1,6 @@
 """Who takes part, what it does with connections, and which kinds of work there are."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 POOL = 10
 """Connections of each contender's pool, open from the start; asyncpg's own default."""
@@ -18,6 +18,8 @@ class Contender:
     """For how long a request keeps a connection."""
     packages: tuple[str, ...] = ()
     """Whose versions matter, beside those of all."""
+    http: str = "httptools"
+    """What uvicorn reads requests with."""
     variables: dict[str, str] = field(default_factory=dict, hash=False)
     """Environment variables of its own."""
     signs_in: bool = False
@@ -35,6 +37,9 @@ def _limit(name: str, title: str, module: str = "", **variables: str) -> Contend
     return Contender(name=name, title=title, app=app, holds="", is_limit=True, variables=variables)
 
 
+BATCHED = "service.server:BatchedProtocol"
+"""httptools, as `poolkeeper serve` and the container image have it."""
+
 STATEMENT = "for each statement or transaction"
 REQUEST = "for the whole request"
 
@@ -49,6 +54,7 @@ OURS = Contender(
     title="Poolkeeper, mode `open`",
     app="benchmarks.http.ours.main:app",
     holds=STATEMENT,
+    http=BATCHED,
     variables={**_OURS, "POOLKEEPER_ENV": "development"},
 )
 OURS_WITH_TOKENS = Contender(
@@ -56,6 +62,7 @@ OURS_WITH_TOKENS = Contender(
     title="Poolkeeper, mode `token`",
     app="benchmarks.http.ours.main:app",
     holds=STATEMENT,
+    http=BATCHED,
     variables={
         **_OURS,
         "POOLKEEPER_ENV": "production",
@@ -64,10 +71,16 @@ OURS_WITH_TOKENS = Contender(
     },
     signs_in=True,
 )
+OURS_REMEMBERING = replace(
+    OURS_WITH_TOKENS,
+    name="ours_remembering",
+    title="Poolkeeper, mode `token`, users remembered",
+    variables={**OURS_WITH_TOKENS.variables, "POOLKEEPER_AUTH__REMEMBER_SECONDS": "1"},
+)
+ALL_OF_OURS = (OURS, OURS_WITH_TOKENS, OURS_REMEMBERING)
 
 CONTENDERS = (
-    OURS,
-    OURS_WITH_TOKENS,
+    *ALL_OF_OURS,
     _peer("global_pool", "global pool, `Depends(get_pool)`", STATEMENT),
     _peer("app_state", "`Database` class on `app.state`", STATEMENT),
     _peer("yield_dependency", "connection by yield dependency", REQUEST),
@@ -117,21 +130,21 @@ _CANNOT = {
     "bare_asgi_held": {SLEEPERS},
 }
 _OVERLOADED = {
-    "ours", "ours_token", "global_pool", "yield_dependency", "dependency_injector", "sqlalchemy_session", "litestar_asyncpg",
-    "bare_asgi",
+    "ours", "ours_token", "ours_remembering", "global_pool", "yield_dependency", "dependency_injector",
+    "sqlalchemy_session", "litestar_asyncpg", "bare_asgi", "no_database",
 }  # fmt: skip
 
-_BOTH = frozenset({"ours", "ours_token"})
+_OURS_ALL = frozenset(ours.name for ours in ALL_OF_OURS)
 QUICK = {
-    ONE: _BOTH | {
+    ONE: _OURS_ALL | {
         "global_pool", "yield_dependency", "dependency_injector", "sqlalchemy_session", "litestar_asyncpg", "bare_asgi",
     },
-    LIST: _BOTH | {"global_pool"},
-    CREATE: _BOTH | {"global_pool"},
-    THREE: _BOTH | {"global_pool"},
-    DISTANT: _BOTH | {"global_pool"},
-    SLEEPERS: _BOTH,
-    OVERLOAD: _BOTH,
+    LIST: _OURS_ALL | {"global_pool"},
+    CREATE: _OURS_ALL | {"global_pool"},
+    THREE: _OURS_ALL | {"global_pool"},
+    DISTANT: _OURS_ALL | {"global_pool"},
+    SLEEPERS: _OURS_ALL,
+    OVERLOAD: _OURS_ALL,
 }  # fmt: skip
 """What the targets need."""
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from benchmarks.http import machine
 from benchmarks.http.contenders import (
+    ALL_OF_OURS,
     AWAKE,
+    BATCHED,
     CONTENDERS,
     OURS,
-    OURS_WITH_TOKENS,
     OVERLOAD,
     PEAK,
     POOL,
@@ -19,7 +20,7 @@ from benchmarks.http.contenders import (
 )
 from benchmarks.http.load import CONNECTIONS, Figures
 from benchmarks.http.plot import Bar, bars
-from benchmarks.http.run import SLEEPING, SMALL_POOL, TIMES_TOO_MANY, Plan, Results
+from benchmarks.http.run import SATURATED, SLEEPING, SMALL_POOL, TIMES_TOO_MANY, Plan, Results
 from benchmarks.http.targets import TARGETS, Target
 
 _TOO_LONG = {"bare_asgi_held", "pgbench"}
@@ -56,8 +57,10 @@ Ratios of medians of this run. A run says whether they are met; no test does.
 - PostgreSQL writes without waiting for the disk, the same for all: a commit costs a round trip, and no more.
 - Poolkeeper is the service itself, with scopes, container, services, repositories, typed responses, problem details and its
   ordinary middleware on, and with one more resource that was added as [the how-to](add-a-resource.md) says. Its
-  diagnostics, which production does not have, are off. In mode `token` each request has a token that is verified, and looked
-  up in the table of users: one more statement, which no peer sends. Ratios "ours to it" are those of mode `open`.
+  diagnostics, which production does not have, are off. Its uvicorn reads requests with the protocol that `poolkeeper serve` and
+  the container image have (`--http {batched}`). Ratios "ours to it" are those of mode `open`.
+- In mode `token` each request has a token that is verified, and whose user is looked up: one more statement, which no peer
+  sends. "Users remembered" is the same with `auth.remember_seconds` at 1: the one user of this run is looked up once a second.
 - "Holds a connection" says what a contender, written as its users write it, does with a connection in a request. It decides
   about requests that wait for something else.
 - The limits, *in italics*, do less than an application has to: no validation and no errors, or no database. Connections that
@@ -82,6 +85,7 @@ def page(results: Results, plan: Plan, postgres: str, versions: str) -> str:
         pool=POOL,
         processors=machine.Processors().described(),
         connections=CONNECTIONS,
+        batched=BATCHED,
         rounds=plan.rounds,
         rounds_of_one=plan.rounds_of_one,
         seconds_of_one=plan.seconds_of_one,
@@ -97,9 +101,12 @@ def versions() -> str:
 
 def targets(results: Results) -> str:
     """The table of targets."""
-    lines = [_row("Work", "Against", "Target", "Mode `open`", "Mode `token`"), _row("---", "---", "--:", "--:", "--:")]
+    lines = [
+        _row("Work", "Against", "Target", "Mode `open`", "Mode `token`", "Mode `token`, users remembered"),
+        _row("---", "---", "--:", "--:", "--:", "--:"),
+    ]
     for target in TARGETS:
-        seen = (_verdict(target, target.seen(results, ours.name)) for ours in (OURS, OURS_WITH_TOKENS))
+        seen = (_verdict(target, target.seen(results, ours.name)) for ours in ALL_OF_OURS)
         lines.append(_row(target.work, target.against, _ratio(target, target.wanted), *seen))
     return "\n".join(lines)
 
@@ -138,8 +145,9 @@ def _sections(results: Results) -> Iterator[str]:
     words = {
         AWAKE: f"Each contender with a pool of {SMALL_POOL}, to compare the next table with.",
         SLEEPERS: f"{SLEEPING} requests have read a row and sleep, in the same process; others read meanwhile.",
-        PEAK: "With as many connections as give the highest rate.",
-        OVERLOAD: f"With {TIMES_TOO_MANY} times as many. Only good answers are counted.",
+        PEAK: "The highest rate, with however many connections.",
+        OVERLOAD: f"{TIMES_TOO_MANY} times the fewest connections that give {SATURATED:.0%} of that: with more, only "
+        "the waits grow. Only good answers are counted.",
     }
     for work, title in TITLES.items():
         if not _taking_part(results, work):
@@ -189,7 +197,7 @@ def _picture(results: Results, work: str) -> str:
             continue
         rates = [sample.rate for sample in results.samples[work, each.name]]
         label = each.title.replace("`", "")
-        rows.append(Bar(label, figures.rate, min(rates), max(rates), each in {OURS, OURS_WITH_TOKENS}, each.is_limit))
+        rows.append(Bar(label, figures.rate, min(rates), max(rates), each in ALL_OF_OURS, each.is_limit))
     return bars(TITLES[work], "requests a second", rows)
 
 

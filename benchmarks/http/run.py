@@ -35,6 +35,8 @@ ROUND_TRIP = 0.002
 SLEEPING = 200
 SMALL_POOL = 5
 TIMES_TOO_MANY = 10
+SATURATED = 0.95
+"""The fewest connections that give so much of the highest rate are what a contender can carry: with more, only waits grow."""
 
 
 class Asked(Protocol):
@@ -140,9 +142,10 @@ class Run:
             for _ in range(self._plan.rounds_of_overload):
                 for name, each in up.items():
                     carried = {count: each.sample("one", 1, count) for count in self._plan.carried}
-                    best = max(carried, key=lambda count: carried[count].rate)
-                    self._note(PEAK, name, carried[best])
-                    self._note(OVERLOAD, name, each.sample("one", self._plan.seconds_of_one, TIMES_TOO_MANY * best))
+                    peak = max(carried.values(), key=lambda sample: sample.rate)
+                    self._note(PEAK, name, peak)
+                    enough = min(count for count in carried if carried[count].rate >= SATURATED * peak.rate)
+                    self._note(OVERLOAD, name, each.sample("one", self._plan.seconds_of_one, TIMES_TOO_MANY * enough))
 
     def _waiting(self) -> None:
         with pinned(self._processors.contender):

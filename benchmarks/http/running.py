@@ -25,7 +25,7 @@ from benchmarks.http.records import NEW, body, record
 
 START = 120.0
 """Seconds that a contender has to answer for the first time, while others start beside it."""
-UVICORN = ("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning", "--backlog", "4096")
+UVICORN = ("--loop", "uvloop", "--no-access-log", "--log-level", "warning", "--backlog", "4096")
 
 _PASSWORD = "correct horse battery staple"  # noqa: S105 - of a database that goes with the run
 _OF_A_ROW = re.compile(rb'"id":\d+|"created_at":"[^"]+"')
@@ -154,7 +154,7 @@ def running(
 @contextmanager
 def _process(contender: Contender, dsn: str, pool: int) -> Iterator[Running]:
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", contender.app, "--port", str(port), *UVICORN]
+    command = [sys.executable, "-m", "uvicorn", contender.app, "--port", str(port), "--http", contender.http, *UVICORN]
     environment = _environment(contender.variables, dsn, pool)
     with (
         TemporaryFile() as said,  # some say a lot when they are overloaded
