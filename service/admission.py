@@ -15,43 +15,61 @@ from service.database import Database
 ADMISSION = "poolkeeper.admission"
 """Where the server's protocol finds it, in the state of the application."""
 
+_SHORT_LINE = 8
+"""So few who wait are no reason to keep anything back: batches would be too small to gain by."""
 _BATCH = 64
 """So many requests, with all that they are made of, have room in the second-level cache of a processor of today: 1 to 2 MB."""
+_LONG_LINE = 2 * _BATCH
+"""A line that no batch has made: connections are held for long, and what is read takes its place in it as without batches."""
 _LONGEST = 0.25
 """Seconds. Where connections are held for long, the line does not empty, and it is the line that bounds the wait."""
 
 
 class Admission:
-    """Keeps back what clients send while somebody waits for a connection, and reads it in batches, first come, first served.
+    """Keeps back what clients send while many wait for a connection, and reads it in batches, first come, first served.
 
     It makes nobody wait longer, but for the `_LONGEST` seconds that a request without statements may wait for those with some.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._full = min(_LONG_LINE, database.options.max_waiting)
         self._kept: deque[tuple[float, Callable[[], None]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._watches = False
+        """Whether the database has been asked to say when nobody waits."""
 
     def is_open(self) -> bool:
-        """Whether what is sent now is to be read now."""
-        return not self._kept and not self._database.is_waited_for()
+        """Whether what is sent now is to be read now. Where the line is full, all is: whoever is refused is told at once."""
+        waiting = self._database.waiting
+        if waiting >= self._full:
+            while self._kept:
+                self._read_first()
+            return True
+        return not self._kept and waiting < _SHORT_LINE
 
     def keep(self, read: Callable[[], None]) -> None:
         """Read it later."""
         loop = asyncio.get_running_loop()
         if not self._kept:
             self._timer = loop.call_later(_LONGEST, self._read_overdue)
-            self._database.when_nobody_waits(self._read_batch)
+            self._watch()
         self._kept.append((loop.time(), read))
 
     def _read_batch(self) -> None:
         """Read what has waited longest, unless those who were read before now wait for connections."""
+        self._watches = False
         try:
-            for _ in range(0 if self._database.is_waited_for() else min(_BATCH, len(self._kept))):
+            for _ in range(0 if self._database.waiting else min(_BATCH, len(self._kept))):
                 self._read_first()
         finally:
             if self._kept:
-                self._database.when_nobody_waits(self._read_batch)
+                self._watch()
+
+    def _watch(self) -> None:
+        if not self._watches:
+            self._watches = True
+            self._database.when_nobody_waits(self._read_batch)
 
     def _read_overdue(self) -> None:
         """Read what has been kept for long enough, whoever waits."""

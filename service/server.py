@@ -1,6 +1,7 @@
 """uvicorn's protocol, with requests read in batches: `uvicorn service.main:app --http service.server:BatchedProtocol`."""
 
 from collections import deque
+from contextvars import Context, copy_context
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -14,8 +15,8 @@ class BatchedProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._admission: Admission | None = self.app_state.get(ADMISSION)
-        self._kept: deque[bytes] = deque()
-        """What the client has sent and nobody has read."""
+        self._kept: deque[tuple[Context, bytes]] = deque()
+        """What the client has sent and nobody has read, and the context to read it in: the connection's, and nobody else's."""
 
     def data_received(self, data: bytes) -> None:
         """Read what the client sends, or keep it. The rest of a request whose beginning was read is never kept."""
@@ -26,7 +27,7 @@ class BatchedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if self._kept:
             self.flow.pause_reading()
-        self._kept.append(data)
+        self._kept.append((copy_context(), data))
         admission.keep(self._read)
 
     def shutdown(self) -> None:
@@ -42,13 +43,13 @@ class BatchedProtocol(HttpToolsProtocol):
         """Read the next of what was kept, if it is there still and the client too."""
         if not self._kept:
             return
-        data = self._kept.popleft()
+        context, data = self._kept.popleft()
         if self.transport.is_closing():
             return
         if not self._kept:
             self.flow.resume_reading()
         try:
-            super().data_received(data)
+            context.run(super().data_received, data)
         except BaseException:  # as the event loop does with one whose protocol fails
             self.transport.abort()
             raise

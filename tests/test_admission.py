@@ -4,19 +4,22 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
 from time import monotonic
 
 import pytest
 import uvicorn
+from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from containers import Container
 from service.admission import Admission
 from service.app import create_app
-from service.database import Database
+from service.database import Database, DatabaseOptions, ScopedConnection
 from service.server import BatchedProtocol
 from tests.database.helpers import hold, until, whole
 
+MAX_WAITING = 20
 READ = b"GET /users/1 HTTP/1.1\r\nHost: test\r\n\r\n"
 ALIVE = b"GET /health/live HTTP/1.1\r\nHost: test\r\n\r\n"
 NEW = b'{"email": "ada@example.com", "password": "x"}'
@@ -36,12 +39,18 @@ class Client:
         self.writer.write(data)
 
     async def status(self) -> int:
-        """Of the next answer, which is read to its end."""
+        """Of the next answer."""
+        return (await self._answer())[0]
+
+    async def body(self) -> bytes:
+        """Of the next answer."""
+        return (await self._answer())[1]
+
+    async def _answer(self) -> tuple[int, bytes]:
         async with asyncio.timeout(5):
             head = await self._reader.readuntil(b"\r\n\r\n")
             length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-            await self._reader.readexactly(int(length.partition(b":")[2]))
-        return int(head.split()[1])
+            return int(head.split()[1]), await self._reader.readexactly(int(length.partition(b":")[2]))
 
     async def is_closed(self) -> bool:
         async with asyncio.timeout(5):
@@ -52,11 +61,14 @@ class Server:
     """The service under uvicorn, with one connection to PostgreSQL."""
 
     def __init__(
-        self, container: Container, port: int, clients: AsyncExitStack, uvicorn_server: uvicorn.Server
+        self, container: Container, app: FastAPI, port: int, clients: AsyncExitStack, uvicorn_server: uvicorn.Server
     ) -> None:
         self.database: Database = container.database()
+        self.connection: ScopedConnection = container.connection()
+        self.leave = asyncio.Event()
+        """Set when whoever has the connection is to give it back."""
+        self.app = app
         self.uvicorn = uvicorn_server
-        self._container = container
         self._port = port
         self._clients = clients
 
@@ -72,43 +84,44 @@ class Server:
         return self.database.stats().waiting
 
     @asynccontextmanager
-    async def busy(self) -> AsyncIterator[None]:
-        """Somebody has the connection, and one client waits for it."""
-        entered, leave = asyncio.Event(), asyncio.Event()
+    async def busy(self, request: bytes = READ) -> AsyncIterator[None]:
+        """Somebody has the connection, and a client waits for it with this request."""
+        entered = asyncio.Event()
 
         async def holding() -> None:
             async with self.database.scope("holder"):
-                await hold(self._container.connection(), entered, leave)
+                await hold(self.connection, entered, self.leave)
 
         async with asyncio.TaskGroup() as group:
             group.create_task(holding())
             await entered.wait()
             first = await self.client()
-            first.send(READ)
+            first.send(request)
             await until(lambda: self.waiting() == 1)
             try:
                 yield
             finally:
-                leave.set()
-        assert await first.status() == 404
+                self.leave.set()
+        assert await first.status() in {200, 404}
 
 
 @asynccontextmanager
 async def _serving(dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+    monkeypatch.setattr("service.admission._SHORT_LINE", 1)
     monkeypatch.setenv("DATABASE_URL", dsn)
     monkeypatch.setenv("POOLKEEPER_DATABASE__MIN_SIZE", "1")
     monkeypatch.setenv("POOLKEEPER_DATABASE__MAX_SIZE", "1")
+    monkeypatch.setenv("POOLKEEPER_DATABASE__MAX_WAITING", str(MAX_WAITING))
     container = Container()
-    config = uvicorn.Config(
-        create_app(container), http=BatchedProtocol, log_level="critical", timeout_graceful_shutdown=5
-    )
+    app = create_app(container)
+    config = uvicorn.Config(app, http=BatchedProtocol, log_level="critical", timeout_graceful_shutdown=5)
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve([listener]))
     await until(lambda: server.started, seconds=10)
     try:
         async with AsyncExitStack() as clients:
-            yield Server(container, listener.getsockname()[1], clients, server)
+            yield Server(container, app, listener.getsockname()[1], clients, server)
         await until(lambda: whole(container.database()) and not server.server_state.connections)
     finally:
         server.should_exit = True
@@ -161,6 +174,26 @@ async def test_nobody_is_kept_for_long(clone_dsn: str, monkeypatch: pytest.Monke
             assert monotonic() - began > 0.15
             await until(lambda: server.waiting() == 2)
         assert await client.status() == 404
+
+
+async def test_whoever_finds_the_line_full_is_told_at_once(server: Server) -> None:
+    """And with it those who were kept: there is nothing to be gained by a wait."""
+    kept, refused = await server.clients(2)
+    async with server.busy():
+        kept.send(READ)
+        await _a_moment()
+        assert server.waiting() == 1
+        async with server.database.scope("jobs"), asyncio.TaskGroup() as others:
+            jobs = [others.create_task(server.connection.fetchval("SELECT 1")) for _ in range(MAX_WAITING - 1)]
+            await until(lambda: server.waiting() == MAX_WAITING)
+            refused.send(READ)
+            assert [await client.status() for client in (kept, refused)] == [503, 503]
+            jobs.pop().cancel()
+            await until(lambda: server.waiting() == MAX_WAITING - 1)
+            refused.send(ALIVE)
+            await _a_moment()
+            server.leave.set()
+        assert await refused.status() == 200
 
 
 async def test_the_rest_of_a_request_is_read_whoever_waits(server: Server) -> None:
@@ -248,6 +281,26 @@ async def test_it_can_be_switched_off(clone_dsn: str, monkeypatch: pytest.Monkey
         await until(lambda: server.waiting() == 6)
 
 
+async def test_requests_that_are_read_in_a_row_share_no_context(server: Server) -> None:
+    """What one sets in a context variable, no other sees: they are read when a request has been served, but not by it."""
+    mark = ContextVar("mark", default="none")
+
+    async def marking() -> str:
+        before = mark.get()
+        mark.set("somebody's")
+        await server.connection.fetchval("SELECT 1")
+        return before
+
+    server.app.add_api_route("/marking", marking)
+    request = b"GET /marking HTTP/1.1\r\nHost: test\r\n\r\n"
+    others = await server.clients(3)
+    async with server.busy(request):
+        for client in others:
+            client.send(request)
+        await _a_moment()
+    assert [await client.body() for client in others] == [b'"none"'] * 3
+
+
 async def test_what_cannot_be_read_ends_its_connection_and_no_other(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,17 +329,15 @@ class _Line:
     """A database of which a test says whether it is waited for."""
 
     def __init__(self) -> None:
-        self.waited_for = True
+        self.waiting = 1
+        self.options = DatabaseOptions()
         self._watchers: list[Callable[[], None]] = []
-
-    def is_waited_for(self) -> bool:
-        return self.waited_for
 
     def when_nobody_waits(self, call: Callable[[], None]) -> None:
         self._watchers.append(call)
 
     def empties(self) -> None:
-        self.waited_for = False
+        self.waiting = 0
         watchers, self._watchers = self._watchers, []
         for watcher in watchers:
             watcher()
@@ -294,19 +345,33 @@ class _Line:
 
 async def test_a_batch_is_as_large_as_a_cache_and_the_next_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """First come, first served; who comes meanwhile is behind those who were there."""
+    monkeypatch.setattr("service.admission._SHORT_LINE", 3)
     monkeypatch.setattr("service.admission._BATCH", 3)
     line, read = _Line(), list[int]()
     admission = Admission(line)  # type: ignore[arg-type]
+    line.waiting = 2  # so few are no reason
+    assert admission.is_open()
+    line.waiting = 3
     for number in range(7):
         assert not admission.is_open()
         admission.keep(lambda number=number: read.append(number))  # type: ignore[misc]
     line.empties()
     assert read == [0, 1, 2]
     assert not admission.is_open()
-    line.waited_for = True  # the three wait for connections
+    line.waiting = 3  # the three wait for connections
     admission._read_batch()
     assert read == [0, 1, 2]
     line.empties()
     line.empties()
     assert read == list(range(7))
     assert admission.is_open()
+
+
+async def test_the_line_is_watched_once_however_often_requests_are_kept() -> None:
+    """Where it does not empty for hours, and requests are read because they have been kept for long enough."""
+    line = _Line()
+    admission = Admission(line)  # type: ignore[arg-type]
+    for _ in range(3):
+        admission.keep(lambda: None)
+        admission._read_first()
+    assert len(line._watchers) == 1

@@ -175,9 +175,10 @@ class Database:
             raise PoolNotOpen(f"the pool is {self._state}")
         return self._pool
 
-    def is_waited_for(self) -> bool:
-        """Whether somebody waits for a connection."""
-        return self._pool is not None and self._pool.is_waited_for()
+    @property
+    def waiting(self) -> int:
+        """How many wait for a connection now."""
+        return 0 if self._pool is None else self._pool.waiting
 
     def when_nobody_waits(self, call: Callable[[], None]) -> None:
         """Call it once, in the event loop's next turn after which nobody waits for a connection. Raises `PoolNotOpen`."""

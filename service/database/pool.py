@@ -91,9 +91,10 @@ class Pool:
         if self.closing:
             self._quiet.set()
 
-    def is_waited_for(self) -> bool:
-        """Whether somebody stands in line."""
-        return bool(self._line)
+    @property
+    def waiting(self) -> int:
+        """How many stand in line."""
+        return len(self._line)
 
     def when_nobody_waits(self, call: Callable[[], None]) -> None:
         """Call it once, in the event loop's next turn after the line has emptied."""
