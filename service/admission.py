@@ -19,8 +19,6 @@ _SHORT_LINE = 8
 """So few who wait are no reason to keep anything back: batches would be too small to gain by."""
 _BATCH = 64
 """So many requests, with all that they are made of, have room in the second-level cache of a processor of today: 1 to 2 MB."""
-_LONG_LINE = 2 * _BATCH
-"""A line that no batch has made: connections are held for long, and what is read takes its place in it as without batches."""
 _LONGEST = 0.25
 """Seconds. Where connections are held for long, the line does not empty, and it is the line that bounds the wait."""
 
@@ -33,7 +31,6 @@ class Admission:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._full = min(_LONG_LINE, database.options.max_waiting)
         self._kept: deque[tuple[float, Callable[[], None]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._watches = False
@@ -42,14 +39,14 @@ class Admission:
     def is_open(self) -> bool:
         """Whether what is sent now is to be read now. Where the line is full, all is: whoever is refused is told at once."""
         waiting = self._database.waiting
-        if waiting >= self._full:
+        if waiting >= self._database.options.max_waiting:
             while self._kept:
                 self._read_first()
             return True
         return not self._kept and waiting < _SHORT_LINE
 
     def keep(self, read: Callable[[], None]) -> None:
-        """Read it later."""
+        """Read it later. `read` raises nothing: it may be called where somebody else's request is read."""
         loop = asyncio.get_running_loop()
         if not self._kept:
             self._timer = loop.call_later(_LONGEST, self._read_overdue)
@@ -59,12 +56,10 @@ class Admission:
     def _read_batch(self) -> None:
         """Read what has waited longest, unless those who were read before now wait for connections."""
         self._watches = False
-        try:
-            for _ in range(0 if self._database.waiting else min(_BATCH, len(self._kept))):
-                self._read_first()
-        finally:
-            if self._kept:
-                self._watch()
+        for _ in range(0 if self._database.waiting else min(_BATCH, len(self._kept))):
+            self._read_first()
+        if self._kept:
+            self._watch()
 
     def _watch(self) -> None:
         if not self._watches:
@@ -74,12 +69,10 @@ class Admission:
     def _read_overdue(self) -> None:
         """Read what has been kept for long enough, whoever waits."""
         loop = asyncio.get_running_loop()
-        try:
-            while self._kept and self._kept[0][0] + _LONGEST <= loop.time():
-                self._read_first()
-        finally:
-            if self._kept:
-                self._timer = loop.call_at(self._kept[0][0] + _LONGEST, self._read_overdue)
+        while self._kept and self._kept[0][0] + _LONGEST <= loop.time():
+            self._read_first()
+        if self._kept:
+            self._timer = loop.call_at(self._kept[0][0] + _LONGEST, self._read_overdue)
 
     def _read_first(self) -> None:
         _, read = self._kept.popleft()

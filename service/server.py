@@ -50,6 +50,6 @@ class BatchedProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
         try:
             context.run(super().data_received, data)
-        except BaseException:  # as the event loop does with one whose protocol fails
+        except Exception as error:  # noqa: BLE001 - as the event loop does with a protocol that fails
             self.transport.abort()
-            raise
+            self.loop.call_exception_handler({"message": "what was sent could not be read", "exception": error})
