@@ -1,6 +1,5 @@
 """uvicorn's protocol, with requests read in batches: `uvicorn service.main:app --http service.server:BatchedProtocol`."""
 
-from collections import deque
 from contextvars import Context, copy_context
 from typing import Any
 
@@ -12,17 +11,19 @@ from service.admission import ADMISSION, Admission
 class BatchedProtocol(HttpToolsProtocol):
     """One connection of a client. Where the application has no `Admission`, it is uvicorn's own protocol."""
 
+    __slots__ = ("_admission", "_kept")  # uvicorn's attributes are as many as Python keeps in one place for all objects
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._admission: Admission | None = self.app_state.get(ADMISSION)
-        self._kept: deque[tuple[Context, bytes]] = deque()
+        self._kept: list[tuple[Context, bytes]] = []
         """What the client has sent and nobody has read, and the context to read it in: the connection's, and nobody else's."""
 
     def data_received(self, data: bytes) -> None:
         """Read what the client sends, or keep it. The rest of a request whose beginning was read is never kept."""
         admission = self._admission
-        if admission is None or not (self._kept or (self._is_between_requests() and not admission.is_open())):
-            super().data_received(data)
+        if admission is None or not (self._kept or (not admission.is_open() and self._is_between_requests())):
+            HttpToolsProtocol.data_received(self, data)
             return
         self._unset_keepalive_if_required()
         if self._kept:
@@ -43,7 +44,7 @@ class BatchedProtocol(HttpToolsProtocol):
         """Read the next of what was kept, if it is there still and the client too."""
         if not self._kept:
             return
-        context, data = self._kept.popleft()
+        context, data = self._kept.pop(0)
         if self.transport.is_closing():
             return
         if not self._kept:

@@ -375,3 +375,17 @@ async def test_the_line_is_watched_once_however_often_requests_are_kept() -> Non
         admission.keep(lambda: None)
         admission._read_first()
     assert len(line._watchers) == 1
+
+
+async def test_each_is_kept_for_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes later is read later."""
+    monkeypatch.setattr("service.admission._LONGEST", 0.1)
+    admission, read = Admission(_Line()), list[int]()  # type: ignore[arg-type]
+    began = monotonic()
+    admission.keep(lambda: read.append(1))
+    await asyncio.sleep(0.05)
+    admission.keep(lambda: read.append(2))
+    await until(lambda: read)
+    assert read == [1]
+    await until(lambda: len(read) == 2)
+    assert monotonic() - began >= 0.15
