@@ -3,6 +3,7 @@
 from contextvars import Context, copy_context
 from typing import Any
 
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.admission import ADMISSION, Admission
@@ -26,7 +27,7 @@ class BatchedProtocol(HttpToolsProtocol):
             HttpToolsProtocol.data_received(self, data)
             return
         self._unset_keepalive_if_required()
-        if self._kept:
+        if self._kept or len(data) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
         self._kept.append((copy_context(), data))
         admission.keep(self._read)

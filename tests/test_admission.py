@@ -219,6 +219,25 @@ async def test_what_comes_in_pieces_is_read_in_their_order(server: Server) -> No
     assert await client.status() == 200
 
 
+async def test_a_client_that_sends_much_is_not_read_while_it_is_kept(server: Server) -> None:
+    """What waits in memory for each connection is no more than uvicorn itself takes of a body ahead of its reader."""
+    client = await server.client()
+    client.send(ALIVE)
+    assert await client.status() == 200
+    (connection,) = server.uvicorn.server_state.connections
+
+    def is_read() -> bool:
+        assert isinstance(connection, BatchedProtocol)
+        return not connection.flow.read_paused
+
+    body = b"x" * 100_000
+    async with server.busy():
+        client.send(REGISTER.replace(b"%d" % len(NEW), b"%d" % len(body)) + body)
+        await until(lambda: not is_read())
+    assert await client.status() == 422
+    assert is_read()
+
+
 async def test_requests_behind_one_another_are_answered_in_their_order(server: Server) -> None:
     """Two in one piece, and one more after it."""
     client = await server.client()

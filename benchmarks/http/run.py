@@ -149,7 +149,9 @@ class Run:
 
     def _waiting(self) -> None:
         with pinned(self._processors.contender):
-            self.results.waits = waits(self._server.dsn, self._plan.rounds, 1)
+            self.results.waits = waits(
+                self._server.dsn, 2 * self._plan.rounds, 1
+            )  # a 99th percentile of one second is a restless figure
 
     def _started(
         self, contenders: Sequence[Contender], dsn: str, pool: int = POOL
