@@ -16,7 +16,7 @@ def main() -> None:
     """Run, print, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.http", description=__doc__)
     parser.add_argument("page", type=Path, nargs="?", help="where to write the page; without it, it is printed")
-    parser.add_argument("--quick", action="store_true", help="what the targets need, in about a minute")
+    parser.add_argument("--quick", action="store_true", help="what the targets need, in about two minutes")
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else FULL
     try:

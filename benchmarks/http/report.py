@@ -32,8 +32,8 @@ TEXT = """\
 # Benchmarks
 
 The service over HTTP beside its peers: one PostgreSQL, one table, one response body to the byte. `make bench` runs it all
-again in about a quarter of an hour and writes this page; `make bench-quick` prints in two minutes what the targets need. The code is in
-`benchmarks/http`, a short module for each contender.
+again in about a quarter of an hour and writes this page; `make bench-quick` prints in two minutes what the targets need. The
+code is in `benchmarks/http`, a short module for each contender.
 
 Run on {date}{kind}, on {machine}: {versions}, PostgreSQL {postgres}.
 
