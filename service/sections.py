@@ -104,7 +104,7 @@ class PerformanceSettings(BaseModel):
     prepared_routes: bool = True
     """Whether routes are prepared at the start, as far as they can be; otherwise FastAPI does everything for each request."""
     batched_admission: bool = True
-    """Whether requests are read in batches while somebody waits for a connection. It takes the protocol in `service.server`."""
+    """Whether requests are read in batches while many wait for a connection. It takes the protocol in `service.server`."""
     freeze_gc: bool = True
     """Whether Python's garbage collector leaves alone what was there at the start, and looks less often at the rest."""
 

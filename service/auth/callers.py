@@ -41,9 +41,8 @@ class Callers:
             return known.caller
         until, changes = monotonic() + self._seconds, self._changes
         caller = await self._accounts.caller(claims)
-        if (
-            caller is not None and self._seconds and changes == self._changes
-        ):  # else the answer may be older than a change
+        is_current = changes == self._changes  # else a change may have overtaken the answer
+        if caller is not None and self._seconds and is_current:
             self._known.pop(claims.sub, None)
             self._known[claims.sub] = _Known(claims.ver, until, caller)
             if len(self._known) > _REMEMBERED:
