@@ -15,7 +15,7 @@ from service.database import Database
 ADMISSION = "poolkeeper.admission"
 """Where the server's protocol finds it, in the state of the application."""
 
-_SHORT_LINE = 8
+_SHORT_LINE = 10
 """So few who wait are no reason to keep anything back: batches would be too small to gain by."""
 _BATCH = 64
 """So many requests, with all that they are made of, have room in the second-level cache of a processor of today: 1 to 2 MB."""
@@ -38,12 +38,14 @@ class Admission:
 
     def is_open(self) -> bool:
         """Whether what is sent now is to be read now. Where the line is full, all is: whoever is refused is told at once."""
-        waiting = self._database.waiting
-        if waiting >= self._database.options.max_waiting:
-            while self._kept:
-                self._read_first()
+        waiting = len(self._database.waiters)
+        if waiting < _SHORT_LINE and not self._kept:
             return True
-        return not self._kept and waiting < _SHORT_LINE
+        if waiting < self._database.options.max_waiting:
+            return False
+        while self._kept:
+            self._read_first()
+        return True
 
     def keep(self, read: Callable[[], None]) -> None:
         """Read it later. `read` raises nothing: it may be called where somebody else's request is read."""
@@ -56,7 +58,7 @@ class Admission:
     def _read_batch(self) -> None:
         """Read what has waited longest, unless those who were read before now wait for connections."""
         self._watches = False
-        for _ in range(0 if self._database.waiting else min(_BATCH, len(self._kept))):
+        for _ in range(0 if self._database.waiters else min(_BATCH, len(self._kept))):
             self._read_first()
         if self._kept:
             self._watch()

@@ -345,7 +345,7 @@ class _Line:
     """A database of which a test says whether it is waited for."""
 
     def __init__(self) -> None:
-        self.waiting = 1
+        self.waiters = range(1)
         self.options = DatabaseOptions()
         self._watchers: list[Callable[[], None]] = []
 
@@ -353,7 +353,7 @@ class _Line:
         self._watchers.append(call)
 
     def empties(self) -> None:
-        self.waiting = 0
+        self.waiters = range(0)
         watchers, self._watchers = self._watchers, []
         for watcher in watchers:
             watcher()
@@ -365,16 +365,16 @@ async def test_a_batch_is_as_large_as_a_cache_and_the_next_waits_for_it(monkeypa
     monkeypatch.setattr("service.admission._BATCH", 3)
     line, read = _Line(), list[int]()
     admission = Admission(line)  # type: ignore[arg-type]
-    line.waiting = 2  # so few are no reason
+    line.waiters = range(2)  # so few are no reason
     assert admission.is_open()
-    line.waiting = 3
+    line.waiters = range(3)
     for number in range(7):
         assert not admission.is_open()
         admission.keep(lambda number=number: read.append(number))  # type: ignore[misc]
     line.empties()
     assert read == [0, 1, 2]
     assert not admission.is_open()
-    line.waiting = 3  # the three wait for connections
+    line.waiters = range(3)  # the three wait for connections
     admission._read_batch()
     assert read == [0, 1, 2]
     line.empties()

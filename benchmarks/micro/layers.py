@@ -8,7 +8,7 @@ of many rounds; instructions and allocations are Valgrind's.
 import asyncio
 import gc
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sized
 from time import process_time
 from typing import Any
 
@@ -16,19 +16,21 @@ import uvloop
 from fastapi import APIRouter
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 import service.app
 from benchmarks.micro.pieces import Piece, Stage, staged
 from benchmarks.micro.valgrind import count, counted, served
 from service.access import PUBLIC, SignedIn
+from service.admission import ADMISSION, Admission
+from service.database import DatabaseOptions
 from service.drain import Drain
 from service.injection import Provide, inject
 from service.items.repository import GET_ITEM
 from service.items.schemas import Item
 from service.items.service import ItemService
 from service.middleware import BodyLimits, Edge, Hosts, RequestScope, check_loopback, check_query
+from service.server import BatchedProtocol
 from service.types import Id
 
 _ROUNDS = 20
@@ -81,8 +83,16 @@ async def _constant(_scope: Scope, _receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": _BODY})
 
 
-def _requests(app_of: Callable[[Stage], ASGIApp], path: str = "/") -> Callable[[Stage, int], Coroutine[Any, Any, None]]:
-    """So many requests to an application, one after the other, through uvicorn's protocol."""
+def _requests(
+    app_of: Callable[[Stage], ASGIApp],
+    path: str = "/",
+    admission_of: Callable[[Stage], Admission | None] = lambda stage: Admission(stage.database),
+    read: Callable[[], None] = lambda: None,
+) -> Callable[[Stage, int], Coroutine[Any, Any, None]]:
+    """So many requests to an application, one after the other, through the server's protocol.
+
+    `admission_of`: what reads them. `read`: what makes it read one that it has kept.
+    """
 
     async def work(stage: Stage, times: int) -> None:
         loop = asyncio.get_running_loop()
@@ -90,7 +100,7 @@ def _requests(app_of: Callable[[Stage], ASGIApp], path: str = "/") -> Callable[[
         config.load()
         state = ServerState()
         state.default_headers = [(b"date", b"Fri, 20 Nov 2026 12:00:00 GMT"), (b"server", b"uvicorn")]
-        protocol = HttpToolsProtocol(config, state, {})
+        protocol = BatchedProtocol(config, state, {ADMISSION: admission_of(stage)})
         protocol.connection_made(client := _Memory())
         sent = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n".encode()
         finish = protocol.on_response_complete
@@ -103,6 +113,7 @@ def _requests(app_of: Callable[[Stage], ASGIApp], path: str = "/") -> Callable[[
         for _ in range(times):
             done = loop.create_future()
             protocol.data_received(sent)
+            read()
             await done
             assert client.got[-1] == _BODY, b"".join(client.got)
             client.got.clear()
@@ -134,8 +145,29 @@ async def _driver(stage: Stage, times: int) -> None:
         await stage.raw.fetchrow(GET_ITEM, 1, None)
 
 
+class _Busy:
+    """A database that 64 wait for, until somebody looks away."""
+
+    options = DatabaseOptions()
+
+    def __init__(self) -> None:
+        self.waiters: Sized = range(64)
+        self._calls: list[Callable[[], None]] = []
+
+    def when_nobody_waits(self, call: Callable[[], None]) -> None:
+        self._calls.append(call)
+
+    def empties(self) -> None:
+        crowd, self.waiters = self.waiters, ()
+        self._calls.pop()()
+        self.waiters = crowd
+
+
+_busy = _Busy()
+
 LAYERS = (
-    Piece("server", _requests(lambda _: _constant), _TIMES),
+    Piece("server: uvicorn and httptools", _requests(lambda _: _constant, admission_of=lambda _: None), _TIMES),
+    Piece("admission, while nobody waits", _requests(lambda _: _constant), _TIMES),
     Piece("edge: request id, guards, headers", _requests(lambda _: _edge(_constant)), _TIMES),
     Piece("scope, failures, limits of the body", _requests(_scoped), _TIMES),
     Piece("application, routing, validation, serialization", _requests(_of, "/layers/plain/1"), _TIMES),
@@ -143,7 +175,14 @@ LAYERS = (
     Piece("service, repository, lease, driver and row", _requests(_of, "/items/1"), _TIMES),
 )
 """Each with all before it."""
+KEPT = Piece(
+    "admission, of a request that is kept",
+    _requests(lambda _: _constant, admission_of=lambda _: Admission(_busy), read=_busy.empties),  # type: ignore[arg-type]
+    _TIMES,
+)
+"""As the second of the layers."""
 DRIVER = Piece("of these, asyncpg's statement alone", _driver, _TIMES)
+ALL = (*LAYERS, KEPT, DRIVER)
 
 
 def main() -> None:
@@ -151,7 +190,7 @@ def main() -> None:
     with served() as dsn:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             least = runner.run(_least(dsn))
-        counts = counted(__spec__.name, dsn, (*LAYERS, DRIVER))
+        counts = counted(__spec__.name, dsn, ALL)
     rows = [(us, each.instructions, each.allocations) for us, each in zip(least, counts, strict=True)]
     print("| | us | Instructions | Allocations |\n| --- | --: | --: | --: |")
     before = (0.0, 0.0, 0.0)
@@ -160,6 +199,7 @@ def main() -> None:
         before = row
     _print(DRIVER.title, *rows[-1])
     _print("all of it", *before)
+    _print(KEPT.title, *(now - then for now, then in zip(rows[-2], rows[0], strict=True)))
 
 
 def _print(title: str, us: float, instructions: float, allocations: float) -> None:
@@ -170,13 +210,13 @@ async def _least(dsn: str) -> list[float]:
     """Microseconds of processor time."""
     async with staged(dsn) as stage:
         await stage.raw.execute(_ROW)
-        least = [float("inf")] * (len(LAYERS) + 1)
-        for piece in (*LAYERS, DRIVER):
+        least = [float("inf")] * len(ALL)
+        for piece in ALL:
             await piece.work(stage, _TIMES)
         gc.collect()
         gc.freeze()
         for _ in range(_ROUNDS):
-            for number, piece in enumerate((*LAYERS, DRIVER)):
+            for number, piece in enumerate(ALL):
                 began = process_time()
                 await piece.work(stage, _TIMES)
                 least[number] = min(least[number], 1e6 * (process_time() - began) / _TIMES)
@@ -186,4 +226,4 @@ async def _least(dsn: str) -> list[float]:
 service.app.ROUTERS = (*service.app.ROUTERS[:2], router, *service.app.ROUTERS[2:])  # FastAPI looks in this order
 
 if __name__ == "__main__":
-    count(sys.argv[1], (*LAYERS, DRIVER)) if sys.argv[1:] else main()
+    count(sys.argv[1], ALL) if sys.argv[1:] else main()

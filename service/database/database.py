@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -46,6 +46,8 @@ class Database:
         self._connection_class = connection_class
         self._current: ContextVar[Frame | None] = ContextVar("poolkeeper_frame", default=None)
         self._pool: Pool | None = None
+        self.waiters: Sized = ()
+        """Those who wait for a connection: its length is how many they are now."""
         self._opening = False
         self._state = "not open yet: call `await container.init_resources()` or `await database.open(dsn)` first"
 
@@ -106,7 +108,7 @@ class Database:
         except BaseException:  # cancelled: nobody else would close it
             await pool.close()
             raise
-        self._pool = pool
+        self._pool, self.waiters = pool, pool.waiters
 
     async def close(self) -> None:
         """Wait for the work in hand, at most `shutdown_timeout` seconds, then end all connections.
@@ -174,11 +176,6 @@ class Database:
         if self._pool is None:
             raise PoolNotOpen(f"the pool is {self._state}")
         return self._pool
-
-    @property
-    def waiting(self) -> int:
-        """How many wait for a connection now."""
-        return 0 if self._pool is None else self._pool.waiting
 
     def when_nobody_waits(self, call: Callable[[], None]) -> None:
         """Call it once, in the event loop's next turn after which nobody waits for a connection. Raises `PoolNotOpen`."""

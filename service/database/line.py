@@ -14,27 +14,27 @@ class Line:
         self._loop = loop
         self._seconds = seconds
         self._late = late
-        self._waiters: OrderedDict[asyncio.Future[Lease], float] = OrderedDict()
+        self.waiters: OrderedDict[asyncio.Future[Lease], float] = OrderedDict()
         """With the loop's time at which each gives up: the first in line is the first to do so, and one timer is enough."""
         self._timer: asyncio.TimerHandle | None = None
         self._watchers: list[Callable[[], None]] = []
         """Called once, when nobody stands in line."""
 
     def __len__(self) -> int:
-        return len(self._waiters)
+        return len(self.waiters)
 
     def join(self) -> asyncio.Future[Lease]:
         """A new waiter, at the end of the line. Await it, and `leave` afterwards."""
         waiter: asyncio.Future[Lease] = self._loop.create_future()
-        self._waiters[waiter] = until = self._loop.time() + self._seconds
+        self.waiters[waiter] = until = self._loop.time() + self._seconds
         if self._timer is None:
             self._timer = self._loop.call_at(until, self._give_up)
         return waiter
 
     def leave(self, waiter: asyncio.Future[Lease]) -> None:
         """Stand in line no more, whatever came of it."""
-        self._waiters.pop(waiter, None)
-        if self._watchers and not self._waiters:
+        self.waiters.pop(waiter, None)
+        if self._watchers and not self.waiters:
             self._tell()
 
     def serve(self, lease: Lease) -> bool:
@@ -56,7 +56,7 @@ class Line:
     def when_empty(self, watcher: Callable[[], None]) -> None:
         """Call it in the event loop's next turn after the line has emptied, or in the next one if it is empty."""
         self._watchers.append(watcher)
-        if not self._waiters:
+        if not self.waiters:
             self._tell()
 
     def _tell(self) -> None:
@@ -70,8 +70,8 @@ class Line:
             self._timer.cancel()
 
     def _first(self) -> asyncio.Future[Lease] | None:
-        while self._waiters:
-            waiter, _ = self._waiters.popitem(last=False)
+        while self.waiters:
+            waiter, _ = self.waiters.popitem(last=False)
             if not waiter.done():
                 return waiter
         return None
@@ -79,8 +79,8 @@ class Line:
     def _give_up(self) -> None:
         """Tell those whose time is over, and look again when that of the next is."""
         self._timer = None
-        while self._waiters:
-            until = next(iter(self._waiters.values()))
+        while self.waiters:
+            until = next(iter(self.waiters.values()))
             if until > self._loop.time():
                 self._timer = self._loop.call_at(until, self._give_up)
                 return

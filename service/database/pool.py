@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from time import monotonic
 
 import asyncpg
@@ -42,6 +42,8 @@ class Pool:
         self._leases: set[Lease] = set()
         self._idle: deque[Lease] = deque()
         self._line = Line(own.loop, options.acquire_timeout, self._late)
+        self.waiters: Sized = self._line.waiters
+        """Those who stand in line."""
         self._tasks = Tasks(own.loop, options.application_name)
         self._opening = 0
         self._leased = 0
@@ -90,11 +92,6 @@ class Pool:
             self.give_back(waiter.result())
         if self.closing:
             self._quiet.set()
-
-    @property
-    def waiting(self) -> int:
-        """How many stand in line."""
-        return len(self._line)
 
     def when_nobody_waits(self, call: Callable[[], None]) -> None:
         """Call it once, in the event loop's next turn after the line has emptied."""

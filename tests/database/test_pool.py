@@ -87,7 +87,7 @@ async def test_who_asks_is_told_once_when_nobody_waits_any_more(clone_dsn: str) 
     told: list[str] = []
     entered, leave = asyncio.Event(), asyncio.Event()
     async with opened(clone_dsn, max_size=1) as (database, connection), database.scope("busy"):
-        assert database.waiting == 0
+        assert len(database.waiters) == 0
         database.when_nobody_waits(lambda: told.append("at once"))
         await asyncio.sleep(0)
         assert told == ["at once"]
@@ -96,7 +96,7 @@ async def test_who_asks_is_told_once_when_nobody_waits_any_more(clone_dsn: str) 
         waiters = [asyncio.create_task(connection.fetchval("SELECT 1")) for _ in range(3)]
         await until(lambda: database.stats().waiting == 3)
         database.when_nobody_waits(lambda: told.append("served"))
-        assert database.waiting == 3
+        assert len(database.waiters) == 3
         waiters.pop().cancel()
         await asyncio.sleep(0.05)
         assert told == ["at once"]
@@ -116,7 +116,7 @@ async def test_who_asks_is_told_when_the_last_waiter_gives_up(clone_dsn: str) ->
         await entered.wait()
         for name in ("timeout", "cancellation"):
             waiter = asyncio.create_task(connection.fetchval("SELECT 1"))
-            await until(lambda: database.waiting == 1)
+            await until(lambda: len(database.waiters) == 1)
             database.when_nobody_waits(lambda name=name: told.append(name))  # type: ignore[misc]
             if name == "cancellation":
                 waiter.cancel()
@@ -131,7 +131,7 @@ async def test_who_asks_is_told_when_the_last_waiter_gives_up(clone_dsn: str) ->
 async def test_without_a_pool_nobody_waits_and_nobody_can_be_told() -> None:
     """As for all else before it is opened."""
     database = Database(DatabaseOptions())
-    assert database.waiting == 0
+    assert len(database.waiters) == 0
     with pytest.raises(PoolNotOpen):
         database.when_nobody_waits(lambda: None)
 
