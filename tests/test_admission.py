@@ -1,7 +1,9 @@
 """Requests that are read in batches while connections to PostgreSQL are waited for."""
 
 import asyncio
+import gc
 import socket
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
@@ -9,7 +11,7 @@ from time import monotonic
 
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from containers import Container
@@ -129,9 +131,12 @@ async def _serving(dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[S
             await running
 
 
-@pytest.fixture
-async def server(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+@pytest.fixture(params=[0, 1000], ids=["in a crowd", "among few"])
+async def server(
+    clone_dsn: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> AsyncIterator[Server]:
     """Keeps requests for as long as a test takes, so that none depends on how quick the machine is."""
+    monkeypatch.setattr("service.server._CROWD", request.param)
     monkeypatch.setattr("service.admission._LONGEST", 30.0)
     async with _serving(clone_dsn, monkeypatch) as server:
         yield server
@@ -244,6 +249,52 @@ async def test_requests_behind_one_another_are_answered_in_their_order(server: S
         client.send(ALIVE)
         await _a_moment()
     assert [await client.status() for _ in range(3)] == [200, 404, 200]
+
+
+async def test_a_request_behind_another_waits_for_its_answer(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also behind one that was itself behind another, when nothing is kept."""
+    monkeypatch.setattr("service.admission._SHORT_LINE", 1000)
+    client = await server.client()
+    async with server.busy():
+        client.send(ALIVE + READ)
+        assert await client.status() == 200
+        client.send(ALIVE)
+        await _a_moment()
+    assert [await client.status() for _ in range(2)] == [404, 200]
+
+
+async def test_an_answer_before_the_whole_body_was_sent_leaves_the_connection_usable(server: Server) -> None:
+    """The rest of the body belongs to the request that was answered, and is thrown away."""
+    client = await server.client()
+    client.send(REGISTER.replace(b"/users/ ", b"/nowhere ") + NEW[:5])
+    assert await client.status() == 404
+    client.send(NEW[5:] + ALIVE)
+    assert await client.status() == 200
+
+
+async def test_in_a_crowd_a_connection_keeps_nothing_of_an_answered_request(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until the next one comes, which may be long."""
+
+    class Mark:
+        pass
+
+    marks: list[weakref.ref[Mark]] = []
+
+    async def marking(request: Request) -> None:
+        request.scope["mark"] = mark = Mark()
+        marks.append(weakref.ref(mark))
+
+    server.app.add_api_route("/marking", marking)
+    client = await server.client()
+    for crowd in (1, 0):
+        monkeypatch.setattr("service.server._CROWD", crowd)
+        client.send(b"GET /marking HTTP/1.1\r\nHost: test\r\n\r\n")
+        assert await client.status() == 200
+    await until(lambda: len(server.uvicorn.server_state.tasks) == 0)
+    gc.collect()
+    assert [mark() for mark in marks] == [None, None]
 
 
 async def test_nothing_is_done_for_clients_that_have_gone(server: Server) -> None:
