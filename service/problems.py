@@ -162,10 +162,23 @@ def install_problems(app: FastAPI) -> None:
     """Make every error of the application a problem. An error that is none of these passes on, to `RequestScope`."""
 
     async def answer(request: Request, error: Exception) -> ProblemResponse:
-        return problem_of(request.scope, error)
+        problem = problem_of(request.scope, error)
+        _forget_frames(error)
+        return problem
 
     for kind in (HTTPException, RequestValidationError, ServiceError, *STATUS_OF):
         app.add_exception_handler(kind, answer)
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Let go of the frames that an error came through, and with them of the request.
+
+    FastAPI has some errors in a variable of the very frame that raises them: a circle, which only the garbage collector would
+    find, long after it has reached a process's older memory.
+    """
+    while error is not None and error.__traceback__ is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def problem_of(scope: Scope, error: Exception) -> ProblemResponse:
