@@ -35,6 +35,11 @@ class BatchedProtocol(HttpToolsProtocol):
         self._kept.append((copy_context(), data))
         admission.keep(self._read)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the keep-alive timer also where the client has reset the connection, all of which it would hold for seconds."""
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+
     def on_response_complete(self) -> None:
         """Let go of the request, in a crowd: uvicorn keeps 3 KB of it until the next one comes, out of the cache."""
         HttpToolsProtocol.on_response_complete(self)

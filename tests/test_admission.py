@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import socket
+import struct
 import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -337,6 +338,20 @@ async def test_a_kept_request_does_not_count_as_idleness(server: Server) -> None
         await _a_moment()
         assert not idles()
     assert await client.status() == 404
+
+
+async def test_nothing_is_kept_of_a_connection_that_was_reset(server: Server) -> None:
+    """Uvicorn's keep-alive timer would hold it for `timeout_keep_alive` seconds more, with all that belongs to it."""
+    client = await server.client()
+    client.send(ALIVE)
+    assert await client.status() == 200
+    (connection,) = server.uvicorn.server_state.connections
+    assert isinstance(connection, BatchedProtocol)
+    own = client.writer.get_extra_info("socket")
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.writer.transport.abort()
+    await until(lambda: not server.uvicorn.server_state.connections)
+    assert connection.timeout_keep_alive_task is None
 
 
 async def test_it_can_be_switched_off(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
