@@ -79,10 +79,12 @@ class Pool:
         Raises `PoolTimeout` when `max_waiting` others wait. Awaiting it raises that after `acquire_timeout` seconds, and
         `DatabaseUnavailable` when no connection can be opened.
         """
-        if len(self._line) >= self._options.max_waiting and not self._room():
+        waiting = len(self.waiters)
+        if self._room():
+            self._grow(waiting=waiting + 1)
+        elif waiting >= self._options.max_waiting:
             self.totals.timeouts += 1
-            raise PoolTimeout(f"{len(self._line)} others wait for a connection already (max_waiting)")
-        self._grow(waiting=len(self._line) + 1)
+            raise PoolTimeout(f"{waiting} others wait for a connection already (max_waiting)")
         return self._line.join()
 
     def leave_line(self, waiter: asyncio.Future[Lease], *, served: bool) -> None:
