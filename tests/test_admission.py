@@ -80,6 +80,15 @@ class Server:
         self._clients.callback(writer.close)
         return Client(reader, writer)
 
+    async def served(self) -> tuple[Client, BatchedProtocol]:
+        """A client that has had an answer, and the server's side of its connection: the only one."""
+        client = await self.client()
+        client.send(ALIVE)
+        assert await client.status() == 200
+        (connection,) = self.uvicorn.server_state.connections
+        assert isinstance(connection, BatchedProtocol)
+        return client, connection
+
     async def clients(self, count: int) -> list[Client]:
         return [await self.client() for _ in range(count)]
 
@@ -227,12 +236,7 @@ async def test_what_comes_in_pieces_is_read_in_their_order(server: Server) -> No
 
 async def test_a_client_that_sends_much_is_not_read_while_it_is_kept(server: Server) -> None:
     """What waits in memory for each connection is no more than uvicorn itself takes of a body ahead of its reader."""
-    client = await server.client()
-    client.send(ALIVE)
-    assert await client.status() == 200
-    (connection,) = server.uvicorn.server_state.connections
-
-    assert isinstance(connection, BatchedProtocol)
+    client, connection = await server.served()
     body = b"x" * 100_000
     async with server.busy():
         connection.data_received(REGISTER.replace(b"%d" % len(NEW), b"%d" % len(body)) + body)  # in one piece
@@ -323,13 +327,9 @@ async def test_a_kept_request_is_answered_although_the_server_ends(server: Serve
 
 async def test_a_kept_request_does_not_count_as_idleness(server: Server) -> None:
     """Uvicorn would close the connection after `timeout_keep_alive` seconds."""
-    client = await server.client()
-    client.send(ALIVE)
-    assert await client.status() == 200
-    (connection,) = server.uvicorn.server_state.connections
+    client, connection = await server.served()
 
     def idles() -> bool:
-        assert isinstance(connection, BatchedProtocol)
         return connection.timeout_keep_alive_task is not None
 
     assert idles()
@@ -342,11 +342,7 @@ async def test_a_kept_request_does_not_count_as_idleness(server: Server) -> None
 
 async def test_nothing_is_kept_of_a_connection_that_was_reset(server: Server) -> None:
     """Uvicorn's keep-alive timer would hold it for `timeout_keep_alive` seconds more, with all that belongs to it."""
-    client = await server.client()
-    client.send(ALIVE)
-    assert await client.status() == 200
-    (connection,) = server.uvicorn.server_state.connections
-    assert isinstance(connection, BatchedProtocol)
+    client, connection = await server.served()
     own = client.writer.get_extra_info("socket")
     own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.writer.transport.abort()
@@ -357,10 +353,14 @@ async def test_nothing_is_kept_of_a_connection_that_was_reset(server: Server) ->
 async def test_it_can_be_switched_off(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then the protocol is uvicorn's own."""
     monkeypatch.setenv("POOLKEEPER_PERFORMANCE__BATCHED_ADMISSION", "false")
-    async with _serving(clone_dsn, monkeypatch) as server, server.busy():
-        for client in await server.clients(5):
-            client.send(READ)
-        await until(lambda: server.waiting() == 6)
+    monkeypatch.setattr("service.server._CROWD", 0)
+    async with _serving(clone_dsn, monkeypatch) as server:
+        _, connection = await server.served()
+        assert connection.cycle.response_complete  # which a crowd would have let go
+        async with server.busy():
+            for client in await server.clients(5):
+                client.send(READ)
+            await until(lambda: server.waiting() == 6)
 
 
 async def test_requests_that_are_read_in_a_row_share_no_context(server: Server) -> None:
