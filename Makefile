@@ -20,6 +20,7 @@ check: .venv/development.stamp
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/python -m tests.documents
+	$(BIN)/python -m tests.annotations
 
 conformance: .venv/development.stamp
 	$(BIN)/pytest -n 2 -m conformance

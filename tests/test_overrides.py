@@ -4,6 +4,7 @@ Where the database is not the subject, a fake service or repository makes a test
 fixtures `client` or `cloned_client`, with the real thing.
 """
 
+import builtins
 from collections.abc import AsyncIterator
 
 import pytest
@@ -28,7 +29,7 @@ class FakeUsers:
         self.users[email] = User(id=len(self.users) + 1, email=email, is_active=True, items=[])
         return self.users[email]
 
-    async def list(self, skip: int, limit: int, *, after: int = 0) -> list[User]:
+    async def list(self, skip: int, limit: int, *, after: int = 0) -> builtins.list[User]:
         return list(self.users.values())[skip : skip + limit]
 
 

@@ -1,5 +1,7 @@
 """Items in PostgreSQL."""
 
+import builtins
+
 from asyncpg import ForeignKeyViolationError
 
 from service.database import ScopedConnection
@@ -75,7 +77,7 @@ class ItemRepository:
         assert row is not None  # RETURNING
         return Item(*row)
 
-    async def list(self, skip: int, limit: int, *, after: int = 0, owner_id: int | None = None) -> list[Item]:
+    async def list(self, skip: int, limit: int, *, after: int = 0, owner_id: int | None = None) -> builtins.list[Item]:
         """At most `limit` items in the order of their ids, from beyond `after`, without the first `skip`.
 
         `owner_id`: whose, or `None` for all.

@@ -1,5 +1,6 @@
 """What can be done with items."""
 
+import builtins
 from collections.abc import Sequence
 
 from service.errors import NotFound
@@ -28,7 +29,7 @@ class ItemService:
             attempt, Item, lambda: self._items.add(owner_id, new), about=lambda item: item.owner_id
         )
 
-    async def list(self, skip: int, limit: int, *, after: int = 0, owner_id: int | None = None) -> list[Item]:
+    async def list(self, skip: int, limit: int, *, after: int = 0, owner_id: int | None = None) -> builtins.list[Item]:
         """At most `limit` items in the order of their ids, from beyond `after`, without the first `skip`."""
         return await self._items.list(skip, limit, after=after, owner_id=owner_id)
 

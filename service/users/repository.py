@@ -1,5 +1,6 @@
 """Users, with their items, in PostgreSQL."""
 
+import builtins
 from collections.abc import Iterable
 from itertools import groupby
 from operator import itemgetter
@@ -115,7 +116,7 @@ class UserRepository:
         users = _with_items(await self._connection.fetch(GET_USER_WITH_ITEMS, user_id))
         return users[0] if users else None
 
-    async def list(self, skip: int, limit: int, *, after: int = 0) -> list[User]:
+    async def list(self, skip: int, limit: int, *, after: int = 0) -> builtins.list[User]:
         """At most `limit` users in the order of their ids, from beyond `after`, without the first `skip`."""
         return _with_items(await self._connection.fetch(LIST_USERS_WITH_ITEMS, after, skip, limit))
 

@@ -1,5 +1,7 @@
 """What can be done with users."""
 
+import builtins
+
 from service.access import Caller
 from service.auth.callers import Callers
 from service.errors import BadRequest
@@ -45,7 +47,7 @@ class UserService:
         """The user with this id. Raises `UserNotFound`."""
         return _found(await self._users.get(user_id))
 
-    async def list(self, skip: int, limit: int, *, after: int = 0) -> list[User]:
+    async def list(self, skip: int, limit: int, *, after: int = 0) -> builtins.list[User]:
         """At most `limit` users in the order of their ids, from beyond `after`, without the first `skip`."""
         return await self._users.list(skip, limit, after=after)
 

@@ -1,5 +1,7 @@
 """Records in PostgreSQL."""
 
+import builtins
+
 from benchmarks.http.ours.schemas import NewRecord, Record
 from service.database import ScopedConnection
 
@@ -46,7 +48,7 @@ class RecordRepository:
         row = await self._connection.fetchrow(GET_RECORD, record_id)
         return None if row is None else Record(*row)
 
-    async def list(self, skip: int, limit: int) -> list[Record]:
+    async def list(self, skip: int, limit: int) -> builtins.list[Record]:
         """At most `limit` records in the order of their ids, without the first `skip`."""
         return [Record(*row) for row in await self._connection.fetch(LIST_RECORDS, skip, limit)]
 

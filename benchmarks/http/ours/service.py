@@ -1,5 +1,7 @@
 """What can be done with records."""
 
+import builtins
+
 from benchmarks.http.ours.repository import RecordRepository
 from benchmarks.http.ours.schemas import Neighbours, NewRecord, Record
 from service.database import ScopedConnection
@@ -26,7 +28,7 @@ class RecordService:
             raise RecordNotFound
         return record
 
-    async def list(self, skip: int, limit: int) -> list[Record]:
+    async def list(self, skip: int, limit: int) -> builtins.list[Record]:
         """At most `limit` records in the order of their ids, without the first `skip`."""
         return await self._records.list(skip, limit)
 

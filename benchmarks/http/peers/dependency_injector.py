@@ -1,6 +1,7 @@
 """dependency-injector as its FastAPI examples have it: a pool as an asynchronous Resource, `Depends(Provide[...])`."""
 
 import asyncio
+import builtins
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -24,7 +25,7 @@ class RecordService:
             raise HTTPException(404, "Record not found")
         return dict(row)
 
-    async def list(self, skip: int, limit: int) -> list[dict[str, Any]]:
+    async def list(self, skip: int, limit: int) -> builtins.list[dict[str, Any]]:
         return [dict(row) for row in await self._pool.fetch(LIST, skip, limit)]
 
     async def create(self, new: NewRecord) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """dishka: a connection from a generator in the request's scope, and a repository that takes it."""
 
 import asyncio
+import builtins
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -26,7 +27,7 @@ class RecordRepository:
             raise HTTPException(404, "Record not found")
         return dict(row)
 
-    async def list(self, skip: int, limit: int) -> list[dict[str, Any]]:
+    async def list(self, skip: int, limit: int) -> builtins.list[dict[str, Any]]:
         return [dict(row) for row in await self._connection.fetch(LIST, skip, limit)]
 
     async def create(self, new: NewRecord) -> dict[str, Any]:
