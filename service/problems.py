@@ -124,6 +124,14 @@ _EXAMPLES = {
     503: "The service is busy: no database connection became free in time",
 }
 
+_RENAMED = {
+    "Request Entity Too Large": "Content Too Large",
+    "Request-URI Too Long": "URI Too Long",
+    "Requested Range Not Satisfiable": "Range Not Satisfiable",
+    "Unprocessable Entity": "Unprocessable Content",
+}
+"""Reason phrases as Python has them up to 3.12, and as RFC 9110 and later versions do."""
+
 _RETRY = {"Retry-After": {"description": "Seconds until the next try", "schema": {"type": "integer"}}}
 _HEADERS = {
     401: {"WWW-Authenticate": {"description": "How to sign in", "schema": {"type": "string"}, "example": "Bearer"}},
@@ -132,6 +140,15 @@ _HEADERS = {
 }
 """The headers that answers of a status have in OpenAPI."""
 _OF_A_BODY = (400, 408, 413, 415)
+
+
+def phrase(status: int) -> str:
+    """RFC 9110's reason phrase of a status, the same on every Python; for a status without one, its class."""
+    try:
+        text = HTTPStatus(status).phrase
+    except ValueError:  # a status of the program's own, such as 499
+        text = HTTPStatus(status // 100 * 100).phrase
+    return _RENAMED.get(text, text)
 
 
 def answers(*statuses: int, validates: bool = True) -> dict[int | str, dict[str, Any]]:
@@ -148,7 +165,7 @@ def _documented(status: int) -> dict[str, Any]:
     instance = "/users/1" if status == HTTPStatus.NOT_FOUND else "/users/"
     problem = _problem(status, _EXAMPLES[status], instance, _EXAMPLE_ID)
     documented: dict[str, Any] = {
-        "description": HTTPStatus(status).phrase,
+        "description": phrase(status),
         "content": {
             ProblemResponse.media_type: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": problem}
         },
@@ -185,7 +202,8 @@ def problem_of(scope: Scope, error: Exception) -> ProblemResponse:
     """The answer to an error. One that nobody expected is a 500, and goes into the log under the request's id."""
     if isinstance(error, HTTPException):
         headers = {"Allow": _allowed(scope)} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else error.headers
-        return _answer(scope, error.status_code, error.detail, headers=headers)
+        detail = _RENAMED.get(error.detail, error.detail)  # Starlette's default is the interpreter's phrase
+        return _answer(scope, error.status_code, detail, headers=headers)
     if isinstance(error, RequestValidationError):
         return _invalid(scope, error)
     status = next((code for kind, code in STATUS_OF.items() if isinstance(error, kind)), None)
@@ -258,7 +276,7 @@ def _problem(
 ) -> dict[str, Any]:
     problem: dict[str, Any] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": phrase(status),
         "status": status,
         "detail": detail,
         "instance": instance,

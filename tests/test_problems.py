@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
+from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from containers import Container
@@ -59,8 +60,8 @@ def app() -> FastAPI:
     [
         ("unauthorized", 401, "Unauthorized", Unauthorized.message, {"www-authenticate": "Bearer"}),
         ("forbidden", 403, "Forbidden", "Only an administrator may do that", {}),
-        ("unprocessable", 422, "Unprocessable Entity", "The key was used with another body", {}),
-        ("echo", 422, "Unprocessable Entity", "No such title: ?", {}),
+        ("unprocessable", 422, "Unprocessable Content", "The key was used with another body", {}),
+        ("echo", 422, "Unprocessable Content", "No such title: ?", {}),
         ("too-many", 429, "Too Many Requests", TooManyRequests.message, {"retry-after": "7"}),
         ("bug", 500, "Internal Server Error", "The service failed, and the failure is in its log", {}),
         ("group", 500, "Internal Server Error", "The service failed, and the failure is in its log", {}),
@@ -78,6 +79,42 @@ async def test_each_kind_of_error_is_a_problem_with_its_headers(
         "type": "about:blank", "title": title, "status": status, "detail": detail, "instance": f"/raise/{name}",
         "request_id": "order-7",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "title"),
+    [
+        (413, "Content Too Large"),
+        (414, "URI Too Long"),
+        (416, "Range Not Satisfiable"),
+        (422, "Unprocessable Content"),
+        (499, "Bad Request"),
+        (599, "Internal Server Error"),
+    ],
+)
+async def test_a_title_is_the_same_on_every_python(app: FastAPI, status: int, title: str) -> None:
+    """RFC 9110's phrase, which Python has from 3.13 on; a status without a phrase gets the one of its class."""
+
+    async def refuse() -> None:
+        raise HTTPException(status, None if status < 499 else "No")
+
+    app.add_api_route("/refuse", refuse)
+    problem = json.loads((await call(app, "GET", "/refuse")).body)
+    assert (problem["status"], problem["title"]) == (status, title)
+    assert problem["detail"] == (title if status < 499 else "No")
+
+
+def test_openapi_has_the_same_phrases_on_every_python() -> None:
+    """In the descriptions of the answers."""
+    paths = create_app(Container()).openapi()["paths"]
+    described = {
+        (status, answer["description"])
+        for path in paths.values()
+        for operation in path.values()
+        for status, answer in operation["responses"].items()
+        if status in {"413", "422"}
+    }
+    assert described == {("413", "Content Too Large"), ("422", "Unprocessable Content")}
 
 
 async def test_an_unexpected_error_is_in_the_log_once_with_the_id(
