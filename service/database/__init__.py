@@ -16,11 +16,12 @@ from service.database.errors import (
     TransactionClosed,
     WrongEventLoop,
 )
+from service.database.modes import Isolation
 from service.database.options import DatabaseOptions
 from service.database.scope import Scope
 from service.database.session import Session
 from service.database.stats import Stats, Totals
-from service.database.transaction import Isolation, Transaction
+from service.database.transaction import Transaction
 
 __all__ = [
     "CommitOutcomeUnknown",

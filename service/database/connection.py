@@ -10,8 +10,9 @@ import asyncpg
 from service.database.cursor import Cursor
 from service.database.database import Database
 from service.database.held import Held
+from service.database.modes import Isolation, modes
 from service.database.session import Session
-from service.database.transaction import Isolation, Transaction, begin_statement
+from service.database.transaction import Transaction
 
 T = TypeVar("T")
 
@@ -126,10 +127,14 @@ class ScopedConnection:
     ) -> Transaction:
         """A block that commits on a normal exit and rolls back on any exception; nested, a savepoint.
 
+        Each is entered once. A nested one may ask for what the outermost has, and raises `asyncpg.InterfaceError` when it
+        asks for another isolation, or for `readonly` or `deferrable` where the outermost is not.
+
+        Raises `ValueError` at once for an `isolation` that is none of the four.
         At its end it raises `TransactionAborted` when a swallowed error undid the work, and `CommitOutcomeUnknown` when
         the connection was lost during COMMIT.
         """
-        return self._database.transaction(begin_statement(isolation, readonly=readonly, deferrable=deferrable))
+        return self._database.transaction(modes(isolation, readonly, deferrable))
 
     def session(self) -> Session:
         """A block with asyncpg's connection itself, exclusively; it is reset after."""

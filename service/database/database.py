@@ -12,6 +12,7 @@ import asyncpg
 
 from service.database.errors import NoActiveScope, PoolNotOpen
 from service.database.hosts import connect
+from service.database.modes import Modes
 from service.database.options import DatabaseOptions
 from service.database.pool import Pool
 from service.database.scope import Copying, Frame, Scope
@@ -132,7 +133,7 @@ class Database:
     def frame(self) -> Frame:
         """Where the running code's statements go. Raises `PoolNotOpen`, or `NoActiveScope` outside any scope."""
         frame = self._current.get()
-        while frame is not None and frame.is_left_behind():
+        while frame is not None and frame.is_left_behind():  # outwards: each frame is entered once, after its outer one
             frame = frame.outer
         if frame is None:
             self.pool()
@@ -163,9 +164,9 @@ class Database:
             raise NoActiveScope(_NO_SCOPE)
         return frame.scope
 
-    def transaction(self, begin: str) -> Transaction:
-        """A transaction block that starts with the statement `begin`; `ScopedConnection.transaction` is the way to it."""
-        return Transaction(self._current, self._surroundings, self.options.acquire_timeout, begin)
+    def transaction(self, modes: Modes) -> Transaction:
+        """A transaction block with these modes; `ScopedConnection.transaction` is the way to it."""
+        return Transaction(self._current, self._surroundings, self.options.acquire_timeout, modes)
 
     def session(self) -> Session:
         """A block with a connection of its own; `ScopedConnection.session` is the way to it."""

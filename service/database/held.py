@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import asyncpg
+
 from service.database.errors import NoActiveScope, PoolTimeout, TransactionClosed
 
 if TYPE_CHECKING:
@@ -35,7 +37,10 @@ class Held:
         """The task that entered the block."""
         self._current = current
         self._surroundings = surroundings
+        self._entered = False
+        self._inside = False
         self._outer: Frame | None = None
+        self._scope: Scope | None = None
         self._held_outer: Held | None = None
         self._lease: Lease | None = None
         self._turn = asyncio.Lock()
@@ -54,7 +59,7 @@ class Held:
     @property
     def scope(self) -> Scope:
         """The scope that the block is in."""
-        return self.outer.scope
+        return self._scope or self.outer.scope
 
     @property
     def lease(self) -> Lease:
@@ -93,7 +98,12 @@ class Held:
 
     def has_ended(self) -> bool:
         """Whether this block or one around it has ended, and with it the right to the connection."""
-        return self.ended or self.outer_has_ended()
+        block: Held | None = self
+        while block is not None:  # outwards: each was entered once, before the one inside it
+            if block.ended:
+                return True
+            block = block._held_outer  # noqa: SLF001 - another of this class
+        return False
 
     def is_left_behind(self) -> bool:
         """Whether the task that entered the block runs on after its end, without having left it.
@@ -108,14 +118,28 @@ class Held:
         return self._held_outer is not None and self._held_outer.has_ended()
 
     async def take_lease(self) -> Lease:
-        """Lease a connection, or take the turn on the one that the block around this one keeps."""
-        self._outer = outer = self._surroundings()
-        if isinstance(outer, Held):
-            await outer.take_turn(for_block=True)
-            self._held_outer = outer
-            self._lease = outer.lease
-        else:
-            self._lease = await outer.scope.lease()
+        """Lease a connection, or take the turn on the one that the block around this one keeps.
+
+        Raises `asyncpg.InterfaceError` when the block was entered before. One for which no connection was free was not.
+        """
+        if self._entered:
+            raise asyncpg.InterfaceError(
+                f"this {self.what} was entered before: a block is entered once, so make a new one for each `async with`"
+            )
+        self._entered = True
+        try:
+            self._outer = outer = self._surroundings()
+            self._scope = outer.scope
+            if isinstance(outer, Held):
+                await outer.take_turn(for_block=True)
+                self._held_outer = outer
+                self._lease = outer.lease
+            else:
+                self._lease = await self._scope.lease()
+        except BaseException:
+            self._entered = False
+            self._outer = self._scope = None
+            raise
         return self._lease
 
     async def take_turn(self, *, for_block: bool = False) -> None:
@@ -181,11 +205,20 @@ class Held:
     def enter(self) -> None:
         """From here on, the running code's statements come to this block."""
         self.owner = asyncio.current_task()
+        self._inside = True
         self._current.set(self)
 
     def leave(self) -> None:
-        """From here on, they go where they went before."""
-        self._current.set(self.outer)
+        """From here on, they go where they went before.
+
+        Raises `asyncpg.InterfaceError` when nobody is inside. A task that leaves a block which another task entered
+        keeps its own surroundings.
+        """
+        if not self._inside:
+            raise asyncpg.InterfaceError(f"this {self.what} cannot be left: it was not entered, or was left before")
+        self._inside = False
+        if self._current.get() is self or self.owner is asyncio.current_task():
+            self._current.set(self.outer)
 
     async def settle(self, work: Coroutine[Any, Any, None]) -> None:
         """Finish `work` whatever happens to this task: wait for it a moment, and never cancel it."""

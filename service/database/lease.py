@@ -14,6 +14,7 @@ import asyncpg
 
 from service.database.caller import Line, in_words
 from service.database.failures import breaks_connection, unavailable
+from service.database.modes import PLAIN
 from service.database.session_state import changes_session
 
 if TYPE_CHECKING:
@@ -29,12 +30,12 @@ class Lease:
     """One pooled connection and what the pool has to know of it. It lives as long as its connection."""
 
     __slots__ = (
-        "begun_with",
         "connection",
         "expires_at",
         "holder",
         "idle_since",
         "in_transaction",
+        "modes",
         "pool",
         "raw",
         "reported",
@@ -65,8 +66,8 @@ class Lease:
         """The session may have changed: reset it in full before anybody else gets it."""
         self.in_transaction = False
         """BEGIN was sent and neither COMMIT nor ROLLBACK was answered."""
-        self.begun_with = ""
-        """The BEGIN of the open transaction, with its modes."""
+        self.modes = PLAIN
+        """Those of the open transaction."""
         self.savepoints = 0
         """How many were ever made on this connection: a source of names."""
         self.wire = asyncio.Lock()
@@ -170,7 +171,7 @@ class Lease:
 
         Then it is a standby, or a primary that was demoted under the connection: the next connection finds the new one.
         """
-        asked_for = self.tainted or (self.in_transaction and "READ ONLY" in self.begun_with)
+        asked_for = self.tainted or (self.in_transaction and self.modes.readonly)
         return isinstance(error, asyncpg.ReadOnlySQLTransactionError) and not asked_for
 
 

@@ -69,7 +69,18 @@ class Scope:
     Each statement outside a transaction leases a connection of its own, so tasks of one scope work in parallel.
     """
 
-    __slots__ = ("_current", "_database", "_owner", "closed", "hold_time", "name", "outer", "statements", "wait_time")
+    __slots__ = (
+        "_current",
+        "_database",
+        "_entered",
+        "_owner",
+        "closed",
+        "hold_time",
+        "name",
+        "outer",
+        "statements",
+        "wait_time",
+    )
 
     def __init__(self, name: str, database: PoolSource, current: ContextVar[Frame | None]) -> None:
         self.name = name
@@ -83,6 +94,7 @@ class Scope:
         self._current = current
         self.outer: Frame | None = None
         """The frame around it: another scope's, in which it was opened."""
+        self._entered = False
         self._owner: asyncio.Task[Any] | None = None
 
     @property
@@ -91,6 +103,12 @@ class Scope:
         return self
 
     async def __aenter__(self) -> Self:
+        if self._entered:
+            raise asyncpg.InterfaceError(
+                f"the scope {self.name!r} was entered before: a scope is entered once, so make a new one for each "
+                f"`async with database.scope(...):`"
+            )
+        self._entered = True
         self.outer = self._current.get()
         self._owner = asyncio.current_task()
         self._current.set(self)
@@ -99,8 +117,13 @@ class Scope:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.closed or not self._entered:
+            raise asyncpg.InterfaceError(
+                f"the scope {self.name!r} cannot be left: it was not entered, or was left before"
+            )
         self.closed = True
-        self._current.set(self.outer)
+        if self._current.get() is self or self._owner is asyncio.current_task():
+            self._current.set(self.outer)  # another task that leaves it keeps its own surroundings
 
     def is_left_behind(self) -> bool:
         """Whether the task that opened it runs on after its end, without having left it: in a generator, given up."""

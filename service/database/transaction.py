@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 import asyncpg
 
 from service.database.errors import CommitOutcomeUnknown, DatabaseUnavailable, TransactionAborted
 from service.database.held import Held
+from service.database.modes import PLAIN, Modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,19 +18,11 @@ if TYPE_CHECKING:
     from service.database.lease import Lease
     from service.database.scope import Frame
 
-Isolation = Literal["read_uncommitted", "read_committed", "repeatable_read", "serializable"]
-
-
-def begin_statement(isolation: Isolation | None, *, readonly: bool, deferrable: bool) -> str:
-    """The BEGIN for these options. `None` leaves the isolation to the server's default."""
-    modes = []
-    if isolation is not None:
-        modes.append(f"ISOLATION LEVEL {isolation.replace('_', ' ').upper()}")
-    if readonly:
-        modes.append("READ ONLY")
-    if deferrable:
-        modes.append("DEFERRABLE")
-    return " ".join(["BEGIN", *modes])
+_MODES_NOW = """
+    SELECT current_setting('transaction_isolation') AS isolation,
+           current_setting('transaction_read_only') = 'on' AS readonly,
+           current_setting('transaction_deferrable') = 'on' AS deferrable
+"""
 
 
 class Transaction(Held):
@@ -41,10 +34,10 @@ class Transaction(Held):
     what = "transaction"
 
     def __init__(
-        self, current: ContextVar[Frame | None], surroundings: Callable[[], Frame], turn_timeout: float, begin: str
+        self, current: ContextVar[Frame | None], surroundings: Callable[[], Frame], turn_timeout: float, modes: Modes
     ) -> None:
         super().__init__(current, surroundings, turn_timeout)
-        self._begin = begin
+        self._modes = modes
         self._savepoint: str | None = None
 
     async def __aenter__(self) -> Self:
@@ -64,16 +57,34 @@ class Transaction(Held):
     async def _start(self, lease: Lease) -> None:
         if not lease.is_in_transaction():
             lease.in_transaction = True  # before the answer: a cancelled BEGIN may have begun
-            lease.begun_with = self._begin
-            await self._command(self._begin)
+            lease.modes = self._modes
+            await self._command(self._modes.begin)
             return
-        if self._begin != "BEGIN" and not (lease.in_transaction and self._begin == lease.begun_with):
-            raise asyncpg.InterfaceError(
-                f"a nested transaction is a savepoint: it cannot ask for {self._begin!r} inside {lease.begun_with!r}"
-            )
+        if self._modes is not PLAIN:
+            await self._check_modes(lease)
         lease.savepoints += 1
         self._savepoint = f"savepoint_{lease.savepoints}"
         await self._command(f"SAVEPOINT {self._savepoint}")
+
+    async def _check_modes(self, lease: Lease) -> None:
+        """Raises `asyncpg.InterfaceError` when the open transaction does not have what this savepoint asks for."""
+        outer = lease.modes
+        if lease.in_transaction and outer.include(self._modes):
+            return
+        async with lease.wire:
+            now = await lease.guard(lambda: lease.raw.fetchrow(_MODES_NOW), None)
+        outer = Modes(now["isolation"].replace(" ", "_"), now["readonly"], now["deferrable"], "BEGIN")
+        if outer.isolation != (self._modes.isolation or outer.isolation):
+            raise asyncpg.InterfaceError(
+                f"nested transaction has a different isolation level: current {self._modes.isolation!r} != outer "
+                f"{outer.isolation!r}; it is a savepoint, which cannot change it"
+            )
+        if not outer.include(self._modes):
+            raise asyncpg.InterfaceError(
+                f"a nested transaction is a savepoint: it cannot ask for {self._modes.begin!r} where the outer one is "
+                f"{'read-only' if outer.readonly else 'not read-only'} and "
+                f"{'deferrable' if outer.deferrable else 'not deferrable'}"
+            )
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from typing import Any
 
 import asyncpg
 import pytest
@@ -111,6 +112,62 @@ async def test_modes_reach_the_server(database: Database, connection: ScopedConn
                 async with connection.transaction(isolation="serializable"):
                     pass
             assert await connection.fetchval("SELECT 1") == 1
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [
+        ({}, {"isolation": "read_committed"}),
+        ({"isolation": "serializable", "readonly": True}, {"isolation": "serializable"}),
+        ({"isolation": "serializable", "readonly": True, "deferrable": True}, {"readonly": True}),
+        ({"readonly": True}, {"isolation": "read_committed", "readonly": True}),
+    ],
+)
+async def test_a_nested_transaction_may_ask_for_what_the_outer_one_has(
+    database: Database, connection: ScopedConnection, outer: dict[str, Any], inner: dict[str, Any]
+) -> None:
+    """Compared by meaning: the server's default isolation is one, too."""
+    async with database.scope("nested"), connection.transaction(**outer), connection.transaction(**inner):
+        assert await connection.fetchval("SELECT 1") == 1
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "said"),
+    [
+        ({}, {"isolation": "serializable"}, "different isolation level"),
+        ({"isolation": "serializable"}, {"isolation": "read_committed"}, "different isolation level"),
+        ({"isolation": "serializable"}, {"isolation": "serializable", "readonly": True}, "not read-only"),
+        ({}, {"deferrable": True}, "not deferrable"),
+    ],
+)
+async def test_a_nested_transaction_cannot_ask_for_what_the_outer_one_has_not(
+    database: Database, connection: ScopedConnection, outer: dict[str, Any], inner: dict[str, Any], said: str
+) -> None:
+    """The isolation has to be the same, as with asyncpg; the outer transaction goes on."""
+    async with database.scope("nested"), connection.transaction(**outer):
+        with pytest.raises(asyncpg.InterfaceError, match=said):
+            async with connection.transaction(**inner):
+                pass
+        assert await connection.fetchval("SELECT 1") == 1
+
+
+@pytest.mark.parametrize(
+    "isolation", ["nonsense", "READ_COMMITTED", "read committed", "", "serializable; DROP TABLE notes"]
+)
+async def test_an_isolation_that_is_none_is_refused_where_it_is_given(
+    database: Database, connection: ScopedConnection, isolation: Any
+) -> None:
+    """At the call, before any block; and nothing of it reaches the server."""
+    with pytest.raises(ValueError, match="isolation must be one of"):
+        connection.transaction(isolation=isolation)
+    async with database.scope("work"):
+        with pytest.raises(ValueError, match="isolation must be one of"):
+            await connection.run_transaction(_nothing, isolation=isolation)
+    assert await _notes(database, connection) == []
+
+
+async def _nothing() -> None:
+    raise AssertionError("it is never run")
 
 
 async def test_a_swallowed_error_is_not_reported_as_success(database: Database, connection: ScopedConnection) -> None:
