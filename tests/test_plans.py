@@ -57,7 +57,7 @@ LOAD = f"""
 
 LOOK_UPS = {
     "users.get": (GET_USER_WITH_ITEMS, (7,)),
-    "users.update": (UPDATE_USER, (7, "seven@example.com", False)),
+    "users.update": (UPDATE_USER, (7, "seven@example.com", False, None)),
     "users.make_admin": (MAKE_ADMIN, (7,)),
     "users.password_hash": (GET_HASH, (7,)),
     "users.change_password": (UPDATE_HASH, (7, "x", "y")),
@@ -71,7 +71,7 @@ LOOK_UPS = {
     "items.add": (INSERT_ITEM, ("A cup", None, 7)),
     "items.owner_exists": (OWNER_EXISTS, (7,)),
     "items.as_json": (OWNED_AS_JSON, (7,)),
-    "auth.with_email": (GET_ACCOUNT, ("7@EXAMPLE.com",)),
+    "auth.with_email": (GET_ACCOUNT, ("7@example.com",)),
     "auth.caller": (GET_CALLER, (7, 0)),
     "ratelimit.get": (GET, (b"7",)),
     "ratelimit.hit": (HIT, ([b"7" * 32], [10], [60], [True], 1)),

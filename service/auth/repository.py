@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 
 from service.access import Caller
+from service.addresses import address_key
 from service.auth.tokens import Claims
 from service.database import ScopedConnection
 
 GET_ACCOUNT = """
     SELECT id, password_hash, is_active, token_version
     FROM users
-    WHERE lower(email) = lower($1)
+    WHERE coalesce(email_key, lower(email COLLATE "C")) = $1
 """
+"""By the key of an address, which is `email_key`, or for an ASCII address that in lower case."""
 
 GET_CALLER = """
     SELECT is_admin
@@ -36,8 +38,8 @@ class AccountRepository:
         self._connection = connection
 
     async def with_email(self, email: str) -> Account | None:
-        """The account with this e-mail address, in whatever case."""
-        row = await self._connection.fetchrow(GET_ACCOUNT, email)
+        """The account with this e-mail address, however it is spelt."""
+        row = await self._connection.fetchrow(GET_ACCOUNT, address_key(email))
         return None if row is None else Account(**row)
 
     async def caller(self, claims: Claims) -> Caller | None:

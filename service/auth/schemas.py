@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
-from service.types import Text
+from service.types import STORABLE, storable
 
 
 class Credentials(BaseModel):
@@ -13,7 +13,12 @@ class Credentials(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     grant_type: Literal["password"] = "password"
-    username: Annotated[Text, Field(max_length=254, description="The e-mail address", examples=["ada@example.com"])]
+    username: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, max_length=254),  # stripped first, as at registration
+        AfterValidator(storable),
+        Field(description="The e-mail address", examples=["ada@example.com"], json_schema_extra=STORABLE),
+    ]
     password: Annotated[SecretStr, Field(max_length=1024, examples=["correct horse battery staple"])]
 
 

@@ -6,6 +6,7 @@ from ipaddress import IPv6Address, ip_address
 
 from limits import RateLimitItem, parse_many
 
+from service.addresses import address_key
 from service.errors import TooManyRequests
 from service.ratelimit.options import Action
 from service.ratelimit.storage import Hit, RateLimitStorage
@@ -31,7 +32,8 @@ class AttemptLimiter:
         Call it before any transaction: inside one, a rollback would take the count back. An attempt that its client's
         limit refuses does not count for the address, so that one client cannot shut out the owners of many.
 
-        `client`: the host's IP address; `None` where nobody knows it, which leaves only the limit per address.
+        `address`: an e-mail address; all its spellings count as one. `client`: the host's IP address; `None` where nobody
+        knows it, which leaves only the limit per address.
         """
         if not self._enabled:
             return
@@ -47,7 +49,7 @@ class AttemptLimiter:
         per_address, per_client = self._limits[action]
         if client is not None:
             yield from _each(per_client, action, "client", network(client), first=True)
-        yield from _each(per_address, action, "address", address.lower(), first=client is None)
+        yield from _each(per_address, action, "address", address_key(address), first=client is None)
 
 
 def _each(limits: Sequence[RateLimitItem], *identifiers: str, first: bool) -> Iterator[Hit]:

@@ -7,14 +7,15 @@ from operator import itemgetter
 
 from asyncpg import Record, UniqueViolationError
 
+from service.addresses import address_key
 from service.database import ScopedConnection
 from service.errors import BadRequest, NotFound
 from service.items.schemas import Item
 from service.users.schemas import ChangedUser, User
 
 INSERT_USER = """
-    INSERT INTO users (email, password_hash)
-    VALUES ($1, $2)
+    INSERT INTO users (email, password_hash, email_key)
+    VALUES ($1, $2, $3)
     RETURNING id, email, is_active
 """
 
@@ -42,6 +43,7 @@ UPDATE_USER = """
     WITH changed AS (
         UPDATE users
         SET email = coalesce($2, email),
+            email_key = CASE WHEN $2 IS NULL THEN email_key ELSE $4 END,
             is_active = coalesce($3, is_active),
             token_version = token_version + CASE WHEN NOT $3 THEN 1 ELSE 0 END
         WHERE id = $1
@@ -88,7 +90,7 @@ class UserNotFound(NotFound):
 
 
 class EmailTaken(BadRequest):
-    """Another user has this e-mail address, in whatever case."""
+    """Another user has this e-mail address, however it is spelt."""
 
     message = "Email already registered"
 
@@ -103,9 +105,9 @@ class UserRepository:
         self._connection = connection
 
     async def add(self, email: str, password_hash: str) -> User:
-        """Store a user. Raises `EmailTaken` when the address is there already, in whatever case."""
+        """Store a user. Raises `EmailTaken` when the address is there already, however it is spelt."""
         try:
-            row = await self._connection.fetchrow(INSERT_USER, email, password_hash)
+            row = await self._connection.fetchrow(INSERT_USER, email, password_hash, _stored_key(email))
         except UniqueViolationError as error:
             raise ERROR_OF_CONSTRAINT[error.constraint_name or ""] from error
         assert row is not None  # RETURNING
@@ -123,7 +125,9 @@ class UserRepository:
     async def update(self, user_id: int, change: ChangedUser) -> User | None:
         """The user as changed, or `None`. Making it inactive ends its tokens. Raises `EmailTaken`."""
         try:
-            rows = await self._connection.fetch(UPDATE_USER, user_id, change.email, change.is_active)
+            rows = await self._connection.fetch(
+                UPDATE_USER, user_id, change.email, change.is_active, change.email and _stored_key(change.email)
+            )
         except UniqueViolationError as error:
             raise ERROR_OF_CONSTRAINT[error.constraint_name or ""] from error
         return _user(rows) if rows else None
@@ -144,6 +148,11 @@ class UserRepository:
     async def change_password(self, user_id: int, before: str, after: str) -> bool:
         """Store another hash, and end the user's tokens. Not, and `False`, when the hash is no longer `before`."""
         return await self._connection.fetchval(UPDATE_HASH, user_id, before, after) is not None
+
+
+def _stored_key(email: str) -> str | None:
+    """What `email_key` holds for an address: `None` for an ASCII one, whose key PostgreSQL derives."""
+    return None if email.isascii() else address_key(email)
 
 
 def _with_items(rows: Iterable[Record]) -> list[User]:
