@@ -68,7 +68,11 @@ class ScopedConnection:
         return await self._database.frame().send("fetchval", query, args, {"column": column, "timeout": timeout})
 
     async def execute(self, query: LiteralString, *args: Any, timeout: float | None = None) -> str:
-        """Run a statement, or a script without arguments; gives the status of the last, such as `INSERT 0 1`."""
+        """Run a statement, or a script without arguments; gives the status of the last, such as `INSERT 0 1`.
+
+        A script that begins a transaction and ends it may run outside a block. Any other BEGIN, COMMIT or SAVEPOINT raises
+        `asyncpg.InterfaceError`, here as in all methods: that is what `transaction()` is for, or `session()` by hand.
+        """
         status: str = await self._database.frame().send("execute", query, args, {"timeout": timeout})
         return status
 

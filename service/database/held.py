@@ -28,6 +28,8 @@ class Held:
     """A frame with a connection. Its tasks take turns; a block inside it takes the turn for as long as it lasts."""
 
     what = "block"
+    by_hand = False
+    """Whether statements may begin and end transactions."""
 
     def __init__(
         self, current: ContextVar[Frame | None], surroundings: Callable[[], Frame], turn_timeout: float
@@ -71,7 +73,7 @@ class Held:
     async def send(self, method: str, query: str, args: Iterable[Any], options: dict[str, Any]) -> Any:
         """Run one statement on the kept connection, in turn with the block's other tasks."""
         self.scope.statements += 1
-        return await self.in_turn(lambda: self.lease.send(method, query, args, options))
+        return await self.in_turn(lambda: self.lease.send(method, query, args, options, by_hand=self.by_hand))
 
     async def in_turn(self, call: Callable[[], Awaitable[T]]) -> T:
         """Await a call on the kept connection when its turn has come."""

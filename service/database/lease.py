@@ -15,13 +15,15 @@ import asyncpg
 from service.database.caller import Line, in_words
 from service.database.failures import breaks_connection, unavailable
 from service.database.modes import PLAIN
-from service.database.session_state import changes_session
+from service.database.session_state import Effects, effects_of
 
 if TYPE_CHECKING:
     from service.database.pool import Pool
 
 
 _READS_SOURCE = frozenset({"copy_records_to_table", "executemany"})
+_OF_A_TABLE = frozenset({"copy_records_to_table", "copy_to_table", "copy_from_table"})
+"""Methods whose first argument is no statement, but a table's name."""
 
 logger = logging.getLogger("service.database")
 
@@ -113,14 +115,19 @@ class Lease:
         with suppress(asyncpg.InterfaceError):
             self.connection.terminate()
 
-    async def send(self, method: str, query: str, args: Iterable[Any], options: dict[str, Any]) -> Any:
+    async def send(
+        self, method: str, query: str, args: Iterable[Any], options: dict[str, Any], *, by_hand: bool = False
+    ) -> Any:
         """Call asyncpg's method of this name on the connection.
+
+        `by_hand`: whether the text may begin and end transactions, where none of ours is open.
 
         Raises `DatabaseUnavailable` when the connection is lost, the command timeout is over or the server is a standby
         that cannot write, else what asyncpg raises.
         """
-        if changes_session(query):
-            self.tainted = True
+        effects = effects_of(query)
+        if effects and method not in _OF_A_TABLE:
+            self._allow(effects, by_hand=by_hand)
         self.statements += 1
         self.pool.totals.statements += 1
         try:
@@ -128,6 +135,17 @@ class Lease:
         except BaseException as error:
             self._name(error, options.get("timeout"), reads_source=method in _READS_SOURCE)
             raise
+
+    def _allow(self, effects: Effects, *, by_hand: bool) -> None:
+        """Note that the session changes; raise `asyncpg.InterfaceError` for what would upset transactions."""
+        if not (by_hand and not self.in_transaction):
+            inside = self.is_in_transaction()
+            if effects & Effects.CONTROL or (inside and effects & Effects.WHOLE_TRANSACTION):
+                raise asyncpg.InterfaceError(_REFUSED + (_NOT_INSIDE if inside else _ON_ANY_CONNECTION))
+            if effects & Effects.SAVEPOINT and not inside:
+                raise asyncpg.InterfaceError(_REFUSED + _ON_ANY_CONNECTION)
+        if effects & Effects.CHANGES_SESSION:
+            self.tainted = True
 
     async def command(self, sql: str) -> str:
         """Send one of the transaction's own commands; gives the server's answer. Raises as `send` does."""
@@ -173,6 +191,16 @@ class Lease:
         """
         asked_for = self.tainted or (self.in_transaction and self.modes.readonly)
         return isinstance(error, asyncpg.ReadOnlySQLTransactionError) and not asked_for
+
+
+_REFUSED = (
+    "a transaction is begun and ended by `async with connection.transaction():`, nested for a savepoint, and not by a "
+    "statement: "
+)
+_ON_ANY_CONNECTION = (
+    "the next one may run on another connection. By hand, use `async with connection.session() as raw:`"
+)
+_NOT_INSIDE = "it would end the block that is open here"
 
 
 def renewal_time(max_lifetime: float) -> float:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 import asyncpg
 
 from service.database.failures import unavailable
 from service.database.held import Held
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from service.database.lease import Lease
 
 _DRIVERS_OWN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
@@ -15,11 +20,14 @@ _DRIVERS_OWN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalC
 class Session(Held):
     """`async with connection.session() as raw:` gives asyncpg's connection, exclusively; it is always reset after.
 
-    Statements, transactions and repositories used inside the block run on the same connection. Inside a transaction it is
-    the transaction's connection, and the reset comes when the transaction has ended.
+    Statements, transactions and repositories used inside the block run on the same connection. What was begun by hand and
+    is still open at the end is rolled back. Inside a transaction it is the transaction's connection, and the reset comes
+    when the transaction has ended; at its end the block raises `asyncpg.InterfaceError` when that was ended by hand.
     """
 
     what = "session"
+    by_hand = True
+    _ended_outer = False
 
     async def __aenter__(self) -> asyncpg.pool.PoolConnectionProxy[asyncpg.Record]:
         lease = await self.take_lease()
@@ -35,11 +43,21 @@ class Session(Held):
         await self.settle(self._end())
         if lost and isinstance(error, _DRIVERS_OWN):
             raise unavailable(error) from error
+        if self._ended_outer:
+            raise asyncpg.InterfaceError(
+                "the transaction around this session was ended by hand: what came after was not part of it. "
+                "End it by leaving its block"
+            )
 
     async def _end(self) -> None:
         self.ended = True
         try:
             async with self.lease.wire:  # a child task's statement may be under way
-                pass
+                self._look_after_outer_transaction(self.lease)
         finally:
             self.return_lease()
+
+    def _look_after_outer_transaction(self, lease: Lease) -> None:
+        if lease.in_transaction and not lease.is_closed() and not lease.is_in_transaction(now=True):
+            lease.in_transaction = False
+            self._ended_outer = True

@@ -1,12 +1,28 @@
-"""Which statements leave something behind in the session."""
+"""What a statement does beside its work, told from its text: to the session, and to a transaction begun by hand."""
 
 import re
+from enum import IntFlag
 from functools import lru_cache
 
-_LITERALS_AND_COMMENTS = re.compile(
+
+class Effects(IntFlag):
+    """What a text does to the session. Falsy: nothing."""
+
+    NONE = 0
+    CHANGES_SESSION = 1
+    """It leaves something behind that a reset has to undo."""
+    SAVEPOINT = 2
+    """It makes, releases or returns to a savepoint."""
+    CONTROL = 4
+    """It begins or ends a transaction, of which the other end is not in the text."""
+    WHOLE_TRANSACTION = 8
+    """It is a script that begins and ends a transaction of its own."""
+
+
+_LITERAL_OR_COMMENT = re.compile(
     r"""
       --[^\n]*
-    | /\*.*?\*/
+    | /\*
     | \b[eE]'(?:[^'\\]|''|\\.)*'
     | '(?:[^']|'')*'
     | "(?:[^"]|"")*"
@@ -14,7 +30,8 @@ _LITERALS_AND_COMMENTS = re.compile(
     """,
     re.DOTALL | re.VERBOSE,
 )
-_NESTED_COMMENT = re.compile(r"/\*(?:(?!\*/).)*/\*", re.DOTALL)
+_COMMENT_EDGE = re.compile(r"/\*|\*/")
+_FUNCTION_BODY = re.compile(r"\bBEGIN\s+ATOMIC\s(?:.*?;\s*)?END\b", re.IGNORECASE | re.DOTALL)
 _AT_THE_START = re.compile(
     r"""
     (?:^|;)\s*
@@ -35,25 +52,70 @@ _ANYWHERE = re.compile(
 )
 _SET_CONFIG = re.compile(r"\bset_config\b", re.IGNORECASE)
 _SET_CONFIG_LOCAL = re.compile(r"\bset_config\"?\s*\([^()]*,\s*true\s*\)", re.IGNORECASE)
+_TRANSACTION_CONTROL = re.compile(
+    r"""
+    (?:^|;)\s*
+    (?: (?P<begin> BEGIN | START\s+TRANSACTION )
+      | (?P<savepoint> SAVEPOINT | RELEASE | ROLLBACK(?:\s+(?:WORK|TRANSACTION))?\s+TO )
+      | (?P<end> (?:COMMIT|ROLLBACK)(?!\s+PREPARED\b) | END | ABORT | PREPARE\s+TRANSACTION ) )\b
+    (?P<rest>[^;]*)
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_AND_CHAIN = re.compile(r"\bAND\s+CHAIN\b", re.IGNORECASE)
 
 
 @lru_cache(maxsize=1024)
-def changes_session(query: str) -> bool:
-    """Whether the SQL text, with any of its statements, changes the session beyond its transaction.
+def effects_of(query: str) -> Effects:
+    """What the SQL text, with any of its statements, does to the session beyond its transaction, and to transactions.
 
-    Reads the text only, and errs towards yes. What a function does inside, it cannot see: such work belongs into
-    `async with connection.session()`, which is always reset.
+    Reads the text only, and errs towards a change of the session. What a function does inside, it cannot see: such work
+    belongs into `async with connection.session()`, which is always reset.
     """
-    if _NESTED_COMMENT.search(query):
-        return True
-    code = _LITERALS_AND_COMMENTS.sub(_without_content, query)
+    code = _FUNCTION_BODY.sub(" ", _without_content(query))
+    return (Effects.CHANGES_SESSION if _changes_session(code) else Effects.NONE) | _control(code)
+
+
+def _changes_session(code: str) -> bool:
     if _AT_THE_START.search(code) or _ANYWHERE.search(code):
         return True
     return len(_SET_CONFIG.findall(code)) > len(_SET_CONFIG_LOCAL.findall(code))
 
 
-def _without_content(token: re.Match[str]) -> str:
-    """A space for a comment, an empty literal for a literal; a quoted name stays, for it may be a function's."""
-    if token[0].startswith(("--", "/*")):
-        return " "
-    return token[0] if token[0].startswith('"') else "''"
+def _control(code: str) -> Effects:
+    effects, began = Effects.NONE, False
+    for statement in _TRANSACTION_CONTROL.finditer(code):
+        if statement["savepoint"]:
+            effects |= Effects.NONE if began else Effects.SAVEPOINT
+        elif bool(statement["begin"]) is began:  # a second BEGIN, or an end of what began elsewhere
+            return Effects.CONTROL
+        else:
+            began = bool(statement["begin"] or _AND_CHAIN.search(statement["rest"]))
+            effects |= Effects.WHOLE_TRANSACTION
+    return Effects.CONTROL if began else effects
+
+
+def _without_content(query: str) -> str:
+    """The text with a space for each comment, an empty literal for each literal; a quoted name stays: it may be a function's."""
+    parts, at = [], 0
+    while token := _LITERAL_OR_COMMENT.search(query, at):  # each begins after the end of the last
+        parts.append(query[at : token.start()])
+        at = token.end()
+        if token[0] == "/*":
+            at = _end_of_comment(query, at)
+            parts.append(" ")
+        elif token[0].startswith("--"):
+            parts.append(" ")
+        else:
+            parts.append(token[0] if token[0].startswith('"') else "''")
+    return "".join([*parts, query[at:]])
+
+
+def _end_of_comment(query: str, at: int) -> int:
+    """Where a comment ends that began before `at`; PostgreSQL's nest."""
+    depth = 1
+    for edge in _COMMENT_EDGE.finditer(query, at):
+        depth += 1 if edge[0] == "/*" else -1
+        if not depth:
+            return edge.end()
+    return len(query)
