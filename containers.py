@@ -82,7 +82,7 @@ class Container(containers.DeclarativeContainer):
     )
 
     user_repository = providers.Factory(UserRepository, connection)
-    user_service = providers.Factory(UserService, user_repository, passwords, idempotency, callers)
+    user_service = providers.Factory(UserService, user_repository, connection, passwords, idempotency, callers)
 
     item_repository = providers.Factory(ItemRepository, connection)
     item_service = providers.Factory(ItemService, item_repository, idempotency)

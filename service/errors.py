@@ -30,6 +30,10 @@ class NotFound(ServiceError):
     """What the request names does not exist."""
 
 
+class Conflict(ServiceError):
+    """What is stored does not allow the change now."""
+
+
 class Unprocessable(ServiceError):
     """The request is understood, and cannot be carried out as it is written."""
 

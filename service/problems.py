@@ -20,6 +20,7 @@ from starlette.types import Scope
 from service.database import CommitOutcomeUnknown, DatabaseUnavailable, PoolNotOpen, PoolTimeout
 from service.errors import (
     BadRequest,
+    Conflict,
     Forbidden,
     NotFound,
     ServiceError,
@@ -41,6 +42,7 @@ STATUS_OF: Mapping[type[Exception], int] = {
     Unauthorized: 401,
     Forbidden: 403,
     NotFound: 404,
+    Conflict: 409,
     Unprocessable: 422,
     TooManyRequests: 429,
     Unavailable: 503,
@@ -116,6 +118,7 @@ _EXAMPLES = {
     403: Forbidden.message,
     404: "User not found",
     408: "body: did not arrive within 30 seconds",
+    409: "The last admin cannot be deleted or made inactive",
     413: "body: larger than the 1048576 bytes allowed",
     415: "body: must be JSON, sent as application/json",
     422: "query.limit: Input should be less than or equal to 500",

@@ -69,6 +69,18 @@ DELETE_USER = """
     RETURNING id
 """
 
+LOCK_ADMINS = """
+    SELECT id
+    FROM users
+    WHERE is_admin AND is_active AND EXISTS (SELECT FROM users WHERE id = $1 AND is_admin AND is_active)
+    ORDER BY id
+    FOR NO KEY UPDATE
+"""
+"""All active admins where the user is one of them, else nobody: removing an ordinary user locks no admin.
+
+It waits for other transactions that remove an admin, so that each sees what the one before it has left.
+"""
+
 GET_HASH = """
     SELECT password_hash
     FROM users
@@ -135,6 +147,11 @@ class UserRepository:
     async def make_admin(self, user_id: int) -> None:
         """Give a user the rights of an admin."""
         await self._connection.execute(MAKE_ADMIN, user_id)
+
+    async def is_last_admin(self, user_id: int) -> bool:
+        """Whether this user is the only active admin. The answer holds until the transaction ends."""
+        admins = await self._connection.fetch(LOCK_ADMINS, user_id)
+        return [row["id"] for row in admins] == [user_id]
 
     async def delete(self, user_id: int) -> bool:
         """Delete a user with its items. Whether there was one."""

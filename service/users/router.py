@@ -10,7 +10,7 @@ from service.problems import answers
 from service.ratelimit.attempts import AttemptLimiter
 from service.types import After, Id, Limit, Skip
 from service.users.repository import UserNotFound
-from service.users.schemas import ChangedPassword, ChangedUser, NewUser, User
+from service.users.schemas import ChangedPassword, ChangedUser, Me, NewUser, User
 from service.users.service import UserService
 
 router = APIRouter(prefix="/users", tags=["users"])
@@ -48,11 +48,12 @@ async def list_users(
 
 @router.get("/me", summary="Read yourself", responses=answers(401, 404))
 @inject
-async def read_me(caller: SignedIn, users: UserService = Provide["user_service"]) -> User:
-    """The user who signed in, with its items. 404 in mode `open` without a token: nobody signed in."""
+async def read_me(caller: SignedIn, users: UserService = Provide["user_service"]) -> Me:
+    """The user who signed in, with its items, and whether it is an admin. 404 in mode `open` without a token."""
     if caller.user_id is None:
         raise UserNotFound
-    return await users.get(caller.user_id)
+    user = await users.get(caller.user_id)
+    return Me(user.id, user.email, user.is_active, user.items, caller.is_admin)
 
 
 @router.get("/{user_id:id}", summary="Read a user", responses=answers(401, 403, 404))
@@ -63,7 +64,7 @@ async def read_user(caller: SignedIn, user_id: Id, users: UserService = Provide[
     return await users.get(user_id)
 
 
-@router.patch("/{user_id:id}", summary="Change a user", responses=answers(400, 401, 403, 404, 413, 429))
+@router.patch("/{user_id:id}", summary="Change a user", responses=answers(400, 401, 403, 404, 409, 413, 429))
 @inject
 async def change_user(
     caller: SignedIn,
@@ -74,6 +75,8 @@ async def change_user(
     users: UserService = Provide["user_service"],
 ) -> User:
     """Change what is given, and leave the rest. Making a user inactive, an admin's right, ends all its tokens.
+
+    The last active admin stays active: a 409.
 
     A new address counts as a registration: it tells as much about who is registered.
     """
@@ -107,9 +110,9 @@ async def change_password(
     await users.change_password(caller, user_id, change)
 
 
-@router.delete("/{user_id:id}", status_code=204, summary="Delete a user", responses=answers(401, 403, 404))
+@router.delete("/{user_id:id}", status_code=204, summary="Delete a user", responses=answers(401, 403, 404, 409))
 @inject
 async def delete_user(caller: SignedIn, user_id: Id, users: UserService = Provide["user_service"]) -> None:
-    """Delete a user and all its items, at once or not at all."""
+    """Delete a user and all its items, at once or not at all. 409 for the last active admin."""
     caller.require(user_id)
     await users.delete(user_id)

@@ -67,3 +67,10 @@ class User:
     email: Annotated[str, Field(examples=["ada@example.com"])]
     is_active: Annotated[bool, Field(examples=[True])]
     items: Annotated[list[Item], Field(description="The first 500; all of them are at `/users/{user_id}/items/`")]
+
+
+@dataclass(slots=True)
+class Me(User):
+    """The user who signed in, and what that user may do."""
+
+    is_admin: Annotated[bool, Field(description="May read and change everything", examples=[False])]

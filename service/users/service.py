@@ -1,10 +1,13 @@
 """What can be done with users."""
 
 import builtins
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from service.access import Caller
 from service.auth.callers import Callers
-from service.errors import BadRequest
+from service.database import ScopedConnection
+from service.errors import BadRequest, Conflict
 from service.idempotency.keys import Attempt, Idempotency
 from service.passwords import PasswordHasher
 from service.users.repository import UserNotFound, UserRepository
@@ -17,13 +20,28 @@ class WrongPassword(BadRequest):
     message = "The current password is not right"
 
 
+class LastAdmin(Conflict):
+    """The change would leave no active admin."""
+
+    message = (
+        "The last admin cannot be deleted or made inactive, as nobody could undo it: "
+        "first create another with `poolkeeper user create --admin`"
+    )
+
+
 class UserService:
     """Registers, finds and changes users."""
 
     def __init__(
-        self, users: UserRepository, passwords: PasswordHasher, idempotency: Idempotency, callers: Callers
+        self,
+        users: UserRepository,
+        connection: ScopedConnection,
+        passwords: PasswordHasher,
+        idempotency: Idempotency,
+        callers: Callers,
     ) -> None:
         self._users = users
+        self._connection = connection
         self._passwords = passwords
         self._idempotency = idempotency
         self._callers = callers
@@ -52,9 +70,12 @@ class UserService:
         return await self._users.list(skip, limit, after=after)
 
     async def change(self, user_id: int, change: ChangedUser) -> User:
-        """Change a user. Making it inactive ends its tokens. Raises `UserNotFound` and `EmailTaken`."""
+        """Change a user. Making it inactive ends its tokens. Raises `UserNotFound`, `EmailTaken` and `LastAdmin`."""
         with self._callers.changing(user_id):
-            return _found(await self._users.update(user_id, change))
+            if change.is_active is not False:
+                return _found(await self._users.update(user_id, change))
+            async with self._keeping_an_admin(user_id):
+                return _found(await self._users.update(user_id, change))
 
     async def change_password(self, caller: Caller, user_id: int, change: ChangedPassword) -> None:
         """Change a password, which ends the user's tokens. Whoever is no admin has to know the current one.
@@ -74,10 +95,19 @@ class UserService:
                 raise WrongPassword
 
     async def delete(self, user_id: int) -> None:
-        """Delete a user and its items. Raises `UserNotFound`."""
+        """Delete a user and its items. Raises `UserNotFound` and `LastAdmin`."""
         with self._callers.changing(user_id):
-            if not await self._users.delete(user_id):
-                raise UserNotFound
+            async with self._keeping_an_admin(user_id):
+                if not await self._users.delete(user_id):
+                    raise UserNotFound
+
+    @asynccontextmanager
+    async def _keeping_an_admin(self, user_id: int) -> AsyncIterator[None]:
+        """A transaction in which this user can cease to be an admin. Raises `LastAdmin` where no other is left."""
+        async with self._connection.transaction():
+            if await self._users.is_last_admin(user_id):
+                raise LastAdmin
+            yield
 
 
 def _found(user: User | None) -> User:

@@ -30,6 +30,15 @@ async def test_a_token_is_given_for_a_password_and_identifies_its_user(guarded: 
     assert (me.status_code, me.json()["email"]) == (200, ada.email)
 
 
+async def test_me_says_whether_one_is_an_admin(guarded: AsyncClient, ada: Person, admin: Person) -> None:
+    """There alone: a user as others see it does not say so."""
+    mine = (await guarded.get("/users/me", headers=ada.headers)).json()
+    user = (await guarded.get(f"/users/{ada.id}", headers=ada.headers)).json()
+    assert mine == {**user, "is_admin": False}
+    assert list(user) == ["id", "email", "is_active", "items"]
+    assert (await guarded.get("/users/me", headers=admin.headers)).json()["is_admin"] is True
+
+
 async def test_without_a_token_the_answer_says_how_to_sign_in(guarded: AsyncClient) -> None:
     """A 401 is a problem with `WWW-Authenticate`."""
     answer = await guarded.get("/users/me")
