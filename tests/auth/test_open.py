@@ -17,7 +17,7 @@ async def test_mode_open_lets_everyone_on_this_machine_do_all_without_a_token(cl
     assert (await client.get("/users/")).json() == [user]
     assert (await client.get("/users/me")).status_code == 404
     headers = await sign_in(client, "ada@example.com")
-    assert (await client.get("/users/me", headers=headers)).json() == user
+    assert (await client.get("/users/me", headers=headers)).json() == {**user, "is_admin": False}
     assert (await client.get("/users/", headers=headers)).status_code == 403
     assert (await client.get("/users/", headers={"Authorization": "Bearer x"})).status_code == 401
 
