@@ -6,9 +6,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic.dataclasses import dataclass
 
-from service.database import DatabaseOptions
+from service.database import DatabaseOptions, InvalidDsn
+from service.database.dsn import parse
 from service.database.options import Seconds
-from service.dsn import check_dsn
 from service.hosts import HostNames, WebOrigins
 
 
@@ -26,8 +26,10 @@ class DatabaseSettings(DatabaseOptions):
     @field_validator("dsn")
     @classmethod
     def _readable(cls, dsn: SecretStr | None) -> SecretStr | None:
-        if dsn is not None:
-            check_dsn(dsn.get_secret_value())
+        try:
+            parse(None if dsn is None else dsn.get_secret_value())
+        except InvalidDsn as error:
+            raise ValueError(error.what) from None
         return dsn
 
 

@@ -11,8 +11,7 @@ import asyncpg
 from dependency_injector.containers import Container
 
 from service.database import Database, DatabaseUnavailable, EmbeddedServer
-from service.database.database import Secret
-from service.database.hosts import connect
+from service.database.hosts import Connector, Secret
 from service.migrations import HEAD, DatabaseAbsent, MigrationError
 from service.settings import Settings
 
@@ -58,13 +57,10 @@ class Target:
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
         """A connection without limits for statements, for migrations and checks."""
         options = self.settings.database
-        return await connect(
-            self.dsn() if callable(self.dsn) else self.dsn,
-            password=self.password() if callable(self.password) else self.password,
-            timeout=options.connect_timeout,
-            ssl=options.sslmode,
-            server_settings={"application_name": f"{options.application_name} migrate"},
+        connection: asyncpg.Connection[asyncpg.Record] = await Connector(self.dsn, self.password, options).connect(
+            server_settings={"application_name": f"{options.application_name} migrate"}
         )
+        return connection
 
 
 @asynccontextmanager

@@ -121,7 +121,7 @@ def test_a_mistake_in_a_file_is_one_message_with_key_and_source(
         ("DATABASE_URL", "postgresql://u:hunter2@h:99999/d", "has a host or port that cannot be"),
         ("DATABASE_URL", "postgresql://u:hunter2@h/d?sslmode=bogus", "sslmode that is none of disable"),
         ("DATABASE_URL", "postgresql+asyncpg://u:hunter2@h/d", "leave out the driver's name"),
-        ("DATABASE_URL", "postgresql://u:hunter2@h/d?connect_timeout=3", "does not know connect_timeout in a DSN"),
+        ("DATABASE_URL", "postgresql://u:hunter2@h/d?keepalives=1", "does not know keepalives in a DSN"),
     ],
 )
 def test_a_mistake_in_the_environment_is_one_message(

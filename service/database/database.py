@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 
 from service.database.errors import NoActiveScope, PoolNotOpen
-from service.database.hosts import connect
+from service.database.hosts import Connector, Secret
 from service.database.modes import Modes
 from service.database.options import DatabaseOptions
 from service.database.pool import Pool
@@ -26,9 +26,6 @@ _NO_SCOPE = (
     'no scope is open here: write `async with database.scope("name of the work"):` around it. '
     "In a request the middleware does that"
 )
-
-Secret = str | Callable[[], str | None]
-"""A value, or a function that gives it anew for each connection, so that it can be rotated."""
 
 
 class Database:
@@ -83,13 +80,15 @@ class Database:
             self._opening = False
 
     async def _open(self, dsn: Secret, password: Secret | None, prepare: Callable[[], Awaitable[None]] | None) -> None:
+        options = self.options
+        connector = Connector(dsn, password, options)
 
         async def opened(*_: Any, **arguments: Any) -> asyncpg.Connection[asyncpg.Record]:
             if prepare is not None:
                 await prepare()
-            return await connect(_reveal(dsn), password=_reveal(password), **arguments)
+            connection: asyncpg.Connection[asyncpg.Record] = await connector.connect(**arguments)
+            return connection
 
-        options = self.options
         driver = await asyncpg.create_pool(
             connect=opened,
             min_size=0,
@@ -98,10 +97,8 @@ class Database:
             max_inactive_connection_lifetime=0,
             connection_class=self._connection_class,
             reset=_reset,
-            timeout=options.connect_timeout,
             command_timeout=options.command_timeout or None,
             server_settings=options.server_settings(),
-            ssl=options.sslmode,
         )
         pool = Pool(driver, options)
         try:
@@ -187,10 +184,6 @@ class Database:
         if self._pool is None:
             return Stats(size=0, idle=0, leased=0, waiting=0, totals=Totals())
         return self._pool.stats()
-
-
-def _reveal(secret: Secret | None) -> str | None:
-    return secret() if callable(secret) else secret
 
 
 async def _reset(connection: asyncpg.Connection[asyncpg.Record]) -> None:

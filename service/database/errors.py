@@ -45,3 +45,12 @@ class DatabaseUnavailable(DatabaseError):
 
     The driver's error is the cause.
     """
+
+
+class InvalidDsn(DatabaseError, ValueError):
+    """A DSN that cannot be meant as it is written, or that contradicts an option. The message has no secret."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the DSN {what}")
+        self.what = what
+        """The message without its subject."""

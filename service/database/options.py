@@ -1,6 +1,7 @@
 """How a pool behaves. Times are in seconds."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
@@ -47,10 +48,12 @@ class DatabaseOptions:
     """A connection is renewed after so many statements."""
     slow_lease: SecondsOrOff = 5.0
     """A connection held for longer is logged once, with the scope's name and the line that took it. 0: never."""
-    application_name: str = "poolkeeper"
+    statement_cache_size: Annotated[int, Ge(0)] = 100
+    """Prepared statements that each connection keeps. 0: none, for a PgBouncer in transaction mode without them."""
+    application_name: str = field(default_factory=lambda: os.environ.get("PGAPPNAME") or "poolkeeper")
     """What `pg_stat_activity` shows."""
     sslmode: TlsMode | None = None
-    """TLS as libpq names it; `None`: as the DSN says, or `prefer`."""
+    """TLS as libpq names it; `None`: as the DSN says, or PGSSLMODE, or `prefer`."""
 
     def __post_init__(self) -> None:
         if self.min_size > self.max_size:

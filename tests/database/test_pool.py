@@ -324,37 +324,40 @@ async def test_a_server_that_takes_no_more_connections_makes_slow_and_not_wrong(
 @pytest.mark.parametrize(
     ("dsn", "asked"),
     [
-        ("postgresql://u:p@a:1,b:2,[::1]:3/d?x=y", [f"postgresql://u:p@{host}/d?x=y" for host in ("a:1", "b:2", "[::1]:3")]),
-        ("postgresql://a,b/d?target_session_attrs=prefer-standby", ["postgresql://a,b/d?target_session_attrs=prefer-standby"]),
-        ("postgresql://u@/d?host=/run", ["postgresql://u@/d?host=/run"]),
+        ("postgresql://u:p@a:1,b:2,[::1]:3/d?x=y", [(["a"], [1]), (["b"], [2]), (["::1"], [3])]),
+        ("postgresql://a,b:2/d?target_session_attrs=prefer-standby", [(["a", "b"], [5432, 2])]),
+        ("postgresql://u@/d?host=/run", [(["/run"], [5432])]),
+        ("postgresql:///d", [(None, None)]),
     ],
-)  # fmt: skip
-async def test_each_host_has_its_share_of_the_time(monkeypatch: pytest.MonkeyPatch, dsn: str, asked: list[str]) -> None:
+)
+async def test_each_host_has_its_share_of_the_time(
+    monkeypatch: pytest.MonkeyPatch, dsn: str, asked: list[tuple[list[str] | None, list[int] | None]]
+) -> None:
     """One after the other until one will do; what prefers a standby, or names no hosts, is left to the driver."""
-    tried: list[tuple[str, float]] = []
+    tried: list[tuple[object, object, float]] = []
 
-    async def connect(dsn: str, *, timeout: float, **_: object) -> None:
-        tried.append((dsn, timeout))
+    async def connect(*, timeout: float, host: object = None, port: object = None, **_: object) -> None:
+        tried.append((host, port, timeout))
         raise TimeoutError
 
     monkeypatch.setattr(asyncpg, "connect", connect)
     async with opened(dsn, connect_timeout=6, min_size=1):
         pass
-    assert tried == [(one, 6 / len(asked)) for one in asked]
+    assert tried == [(*one, 6 / len(asked)) for one in asked]
 
 
 async def test_a_host_that_answers_with_a_refusal_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong password is the same mistake at every host."""
-    tried: list[str] = []
+    tried: list[object] = []
 
-    async def connect(dsn: str, **_: object) -> None:
-        tried.append(dsn)
-        raise asyncpg.InvalidPasswordError
+    async def connect(*, host: object, **_: object) -> None:
+        tried.append(host)
+        raise asyncpg.InvalidPasswordError("no")
 
     monkeypatch.setattr(asyncpg, "connect", connect)
     async with opened("postgresql://a,b/d", min_size=1):
         pass
-    assert tried == ["postgresql://a/d"]
+    assert tried == [["a"]]
 
 
 async def test_a_statement_past_the_command_timeout_is_given_up(clone_dsn: str) -> None:

@@ -1,0 +1,166 @@
+"""A PostgreSQL DSN, read by libpq's rules.
+
+`urllib.parse.urlsplit` knows one host: some patch releases of Python refuse `a:1,[::1]:3` as an invalid IPv6 URL. So neither
+this module nor asyncpg, which gets hosts and credentials as arguments, hands it the hosts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any, TypeVar
+from unicodedata import normalize
+
+from service.database.dsn_parameters import decoded, options_of, read_parameters
+from service.database.errors import InvalidDsn
+
+T = TypeVar("T")
+
+_ESCAPE = "a password's / # ? @ : % and space are written %2F %23 %3F %40 %3A %25 and %20"
+_MISREAD = f"has a host or port that cannot be; {_ESCAPE}"
+_EXAMPLE = "postgresql://user:password@host:port/database"
+
+_SHAPE = re.compile(r"(?P<authority>[^/?]*)(?:/(?P<path>[^?]*))?(?:\?(?P<query>.*))?")
+_HOST = re.compile(r"(?:\[(?P<address>[^\[\]]+)\]|(?P<name>[^:\[\]]*))(?::(?P<port>[0-9]*))?")
+_HIGHEST_PORT = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A server's name, address or folder of sockets; `port`: `None` where none is named."""
+
+    name: str
+    port: int | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is this machine: a Unix socket or a loopback address."""
+        if self.name.startswith("/") or self.name == "localhost":
+            return True
+        try:
+            return ip_address(self.name).is_loopback
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dsn:
+    """What a DSN says. What it leaves open is `None`, and comes from the `PG*` variables or from asyncpg."""
+
+    hosts: tuple[Host, ...] = ()
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    database: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Further parameters for asyncpg: those of libpq that it knows, and settings of the session."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Values for fields of `DatabaseOptions`, by the field's name."""
+
+
+def parse(text: str | None) -> Dsn:
+    """Read a DSN. Raises `InvalidDsn`, without the DSN's secrets, for one that cannot be meant as it is written."""
+    if text is None:
+        return Dsn()
+    rest = _without_scheme(text.strip())
+    shape = _SHAPE.fullmatch(rest)
+    if shape is None:
+        raise InvalidDsn(_MISREAD)
+    authority, path, query = (shape[name] or "" for name in ("authority", "path", "query"))
+    credentials, at, places = authority.rpartition("@")
+    if "#" in rest or "@" in f"{credentials}{path}{query}":
+        raise InvalidDsn(_MISREAD)
+    if "/" in path:
+        raise InvalidDsn("has a / in the name of the database: leave it out, or write %2F")
+    parameters = read_parameters(query)
+    options = options_of(parameters)
+    user, _, password = credentials.partition(":")
+    dsn = Dsn(
+        hosts=_hosts(places, parameters),
+        user=_one("user", decoded(user), parameters.pop("user", None)),
+        password=_one("password", decoded(password), parameters.pop("password", None)),
+        database=_one("database", decoded(path), parameters.pop("database", None), parameters.pop("dbname", None)),
+        parameters=parameters,
+        options=options,
+    )
+    if at and not (dsn.hosts or "service" in parameters or os.environ.get("PGHOST")):
+        raise InvalidDsn("names no host after the @: write one, or ?host=/run/postgresql for a Unix socket")
+    return dsn
+
+
+def _without_scheme(text: str) -> str:
+    scheme, separator, rest = text.partition("://")
+    if scheme.lower() not in {"postgresql", "postgres"} or not separator:
+        raise InvalidDsn(_wrong_start(text, scheme if separator else ""))
+    if any(character == " " or not character.isprintable() for character in rest):
+        raise InvalidDsn(f"has a space or a control character in it; {_ESCAPE}")
+    if any(normalize("NFKC", character) in "/?#@:" for character in rest if not character.isascii()):
+        raise InvalidDsn(f"is not a URL; {_ESCAPE}")
+    return rest
+
+
+def _wrong_start(text: str, scheme: str) -> str:
+    """What to say of a DSN that does not begin as one. The text may hold a secret anywhere."""
+    if text.startswith(("'", '"')):
+        return "is in quotes: leave them out"
+    if text.startswith("jdbc:"):
+        return f"is JDBC's: leave out jdbc:, and write {_EXAMPLE}"
+    if re.match(r"\w+\s*=", text):
+        return f"is a list of key=value, which only libpq reads: write {_EXAMPLE}"
+    named = scheme if re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]{0,20}", scheme) else "nothing"
+    hint = ": leave out the driver's name" if "+" in named else ""
+    return f"must start with postgresql://, not {named}://{hint}"
+
+
+def _hosts(places: str, parameters: dict[str, str]) -> tuple[Host, ...]:
+    """The hosts of a DSN, in their order: those after the @, or those of the parameter `host`, with their ports."""
+    written = tuple(_host(place, decode=True) for place in places.split(",")) if places else ()
+    given = tuple(_host(place, decode=False) for place in parameters.pop("host", "").split(",") if place)
+    hosts = _one("host", written, given) or ()
+    if not hosts or "port" not in parameters:
+        return hosts
+    ports = [_port(port) for port in parameters.pop("port").split(",")]
+    if len(ports) not in {1, len(hosts)}:
+        raise InvalidDsn(f"has {len(ports)} ports for {len(hosts)} hosts")
+    pairs = zip(hosts, ports if len(ports) == len(hosts) else ports * len(hosts), strict=True)
+    return tuple(Host(host.name, _one("port", host.port, port)) for host, port in pairs)
+
+
+def _host(place: str, *, decode: bool) -> Host:
+    if place.startswith("/"):
+        return Host(place)
+    if not decode and place.count(":") > 1 and "[" not in place:  # an address, to which libpq needs no brackets here
+        place = f"[{place}]"
+    match = _HOST.fullmatch(place)
+    if match is None:
+        raise InvalidDsn(f"{_MISREAD}; an IPv6 address is in brackets")
+    name = match["name"] if match["address"] is None else _address(match["address"])
+    if not name:
+        raise InvalidDsn("names no host: write one, or ?host=/run/postgresql for a Unix socket")
+    return Host((decoded(name) or "") if decode else name, _port(match["port"]))
+
+
+def _address(text: str) -> str:
+    try:
+        ip_address(decoded(text) or "")
+    except ValueError:
+        raise InvalidDsn(_MISREAD) from None
+    return text
+
+
+def _port(text: str | None) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) <= _HIGHEST_PORT):
+        raise InvalidDsn(_MISREAD)
+    return int(text)
+
+
+def _one(what: str, *values: T | None) -> T | None:
+    """The one value that was given. Raises `InvalidDsn` for two that differ."""
+    given = [value for value in values if value]
+    if any(value != given[0] for value in given):
+        raise InvalidDsn(f"names the {what} twice, and not the same: keep one of them")
+    return given[0] if given else None
