@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from service.database.pool import Pool
 
 
-_READS_SOURCE = frozenset({"copy_records_to_table", "executemany"})
 _OF_A_TABLE = frozenset({"copy_records_to_table", "copy_to_table", "copy_from_table"})
 """Methods whose first argument is no statement, but a table's name."""
+_RUNS_CALLERS_CODE = frozenset(
+    {"copy_from_query", "copy_from_table", "copy_records_to_table", "copy_to_table", "executemany", "fetchmany"}
+)
+_WRITES_OUTPUT = frozenset({"copy_from_query", "copy_from_table"})
 
 logger = logging.getLogger("service.database")
 
@@ -130,11 +133,22 @@ class Lease:
             self._allow(effects, by_hand=by_hand)
         self.statements += 1
         self.pool.totals.statements += 1
+        timeout = options.get("timeout")
         try:
+            if timeout is not None and self.pool.statement_limit.is_shorter_than(timeout):
+                return await self._unhurried(lambda: getattr(self.raw, method)(query, *args, **options), timeout)
             return await getattr(self.raw, method)(query, *args, **options)
         except BaseException as error:
-            self._name(error, options.get("timeout"), reads_source=method in _READS_SOURCE)
+            if not (method in _WRITES_OUTPUT and self._is_cut_off(error)):
+                self._name(error, timeout, callers_code=method in _RUNS_CALLERS_CODE)
             raise
+
+    def note(self, query: str, *, by_hand: bool) -> None:
+        """Count a statement that does not come through `send`, and refuse or note what it does, as `send` does."""
+        if effects := effects_of(query):
+            self._allow(effects, by_hand=by_hand)
+        self.statements += 1
+        self.pool.totals.statements += 1
 
     def _allow(self, effects: Effects, *, by_hand: bool) -> None:
         """Note that the session changes; raise `asyncpg.InterfaceError` for what would upset transactions."""
@@ -156,18 +170,46 @@ class Lease:
         """Send a ROLLBACK, which gets as long as cleaning a connection does. Raises as `send` does."""
         await self.guard(lambda: self.raw.execute(sql, timeout=self.pool.clean_timeout), None)
 
-    async def guard(self, call: Callable[[], Awaitable[Any]], timeout: float | None) -> Any:
+    async def guard(
+        self, call: Callable[[], Awaitable[Any]], timeout: float | None, *, callers_code: bool = False
+    ) -> Any:
         """Await an asyncpg call and name its failure, as `send` does. `timeout`: the caller's own, already in the call."""
         try:
+            if timeout is not None and self.pool.statement_limit.is_shorter_than(timeout):
+                return await self._unhurried(call, timeout)
             return await call()
         except BaseException as error:
-            self._name(error, timeout)
+            self._name(error, timeout, callers_code=callers_code)
             raise
 
-    def _name(self, error: BaseException, timeout: float | None, *, reads_source: bool = False) -> None:
+    async def _unhurried(self, call: Callable[[], Awaitable[Any]], timeout: float) -> Any:
+        """Await a call whose `timeout` is longer than the server's limit, which is lifted meanwhile."""
+        set_back = await self.pool.statement_limit.lift(self.raw, timeout)
+        if set_back is None:
+            return await call()
+        try:
+            result = await call()
+        except BaseException:
+            self.tainted = True  # nothing can be sent now: the reset sets it back, or the end of the transaction does
+            raise
+        await self.raw.execute(set_back)
+        return result
+
+    def _is_cut_off(self, error: BaseException) -> bool:
+        """Whether the output of a COPY has failed; the connection is ended then.
+
+        asyncpg cancels the COPY and waits for the server's word on it. Where that came before, together with the last part,
+        the connection's next user would wait for ever.
+        """
+        failed = not isinstance(error, asyncpg.PostgresError) and self.raw._protocol._is_cancelling()  # type: ignore[attr-defined]  # noqa: SLF001
+        if failed:
+            self.terminate()
+        return bool(failed)
+
+    def _name(self, error: BaseException, timeout: float | None, *, callers_code: bool = False) -> None:
         """Note what a failure has left, and raise `DatabaseUnavailable` from it if the connection is of no more use.
 
-        `reads_source`: whether the call iterates over something of the caller's.
+        `callers_code`: whether the call runs code of the caller's: it iterates over arguments or records, or writes to a file.
         """
         if isinstance(error, asyncio.CancelledError):
             self.tainted = True
@@ -177,8 +219,8 @@ class Lease:
         if isinstance(error, TimeoutError) and timeout is not None:
             self.tainted = True  # asyncpg cancels the statement, and the connection lives on
             return
-        if reads_source and isinstance(error, OSError) and not isinstance(error, TimeoutError) and not self.is_closed():
-            self.tainted = True  # a file of the caller's, and not the connection, could not be read
+        if callers_code and isinstance(error, OSError) and not isinstance(error, TimeoutError) and not self.is_closed():
+            self.tainted = True  # a file of the caller's, and not the connection, has failed
             return
         if breaks_connection(error) or self.is_closed() or self._leads_to_a_standby(error):
             self.terminate()

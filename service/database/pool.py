@@ -23,6 +23,7 @@ from service.database.options import DatabaseOptions
 from service.database.own_loop import OwnLoop
 from service.database.stats import Stats, Totals
 from service.database.tasks import Tasks
+from service.database.time_limit import StatementLimit
 
 logger = logging.getLogger("service.database")
 
@@ -53,6 +54,7 @@ class Pool:
         self.totals = Totals()
         self.closing = False
         self.clean_timeout = options.connect_timeout
+        self.statement_limit = StatementLimit(options.statement_timeout, options.connect_timeout)
         self.reports_slow_leases = options.slow_lease > 0
         self._keeper = self._tasks.spawn(self._keep(), "keeper")
 
