@@ -46,9 +46,29 @@ class RollbackConnection(asyncpg.Connection):
         async with self._like_autocommit():
             return await super().fetchval(*args, **options)
 
+    async def fetchmany(self, *args: Any, **options: Any) -> Any:
+        async with self._like_autocommit():
+            return await super().fetchmany(*args, **options)
+
+    async def prepare(self, *args: Any, **options: Any) -> Any:
+        await self._open_outer()  # what the statement does later is not committed either
+        return await super().prepare(*args, **options)
+
     async def copy_records_to_table(self, *args: Any, **options: Any) -> str:
         async with self._like_autocommit():
             return await super().copy_records_to_table(*args, **options)
+
+    async def copy_to_table(self, *args: Any, **options: Any) -> str:
+        async with self._like_autocommit():
+            return await super().copy_to_table(*args, **options)
+
+    async def copy_from_table(self, *args: Any, **options: Any) -> str:
+        async with self._like_autocommit():
+            return await super().copy_from_table(*args, **options)
+
+    async def copy_from_query(self, *args: Any, **options: Any) -> str:
+        async with self._like_autocommit():
+            return await super().copy_from_query(*args, **options)
 
     def get_reset_query(self) -> str:
         """Nothing: a reset would end the outer transaction's settings."""

@@ -1,7 +1,7 @@
 """Scoped connections on an asyncpg pool: usable under any asyncio program, and independent of the rest of the service."""
 
 from service.database.connection import ScopedConnection
-from service.database.cursor import Cursor
+from service.database.cursor import Cursor, CursorFactory, CursorIterator
 from service.database.database import Database
 from service.database.embedded import EmbeddedServer, EmbeddedServerError
 from service.database.errors import (
@@ -19,6 +19,7 @@ from service.database.errors import (
 )
 from service.database.modes import Isolation
 from service.database.options import DatabaseOptions
+from service.database.prepared import PreparedStatement
 from service.database.scope import Scope
 from service.database.session import Session
 from service.database.stats import Stats, Totals
@@ -27,6 +28,8 @@ from service.database.transaction import Transaction
 __all__ = [
     "CommitOutcomeUnknown",
     "Cursor",
+    "CursorFactory",
+    "CursorIterator",
     "Database",
     "DatabaseError",
     "DatabaseOptions",
@@ -38,6 +41,7 @@ __all__ = [
     "NoActiveScope",
     "PoolNotOpen",
     "PoolTimeout",
+    "PreparedStatement",
     "Scope",
     "ScopeClosed",
     "ScopedConnection",

@@ -1,16 +1,21 @@
 """asyncpg's methods, on whatever connection the running code is entitled to."""
 
+from __future__ import annotations
+
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, LiteralString, TypeVar
+from typing import TYPE_CHECKING, Any, LiteralString, NoReturn, TypeVar
 
 import asyncpg
 
-from service.database.cursor import Cursor
+from service.database.copy import CopyMethods
+from service.database.cursor import CursorFactory, Portal
 from service.database.database import Database
 from service.database.held import Held
 from service.database.modes import Isolation, modes
+from service.database.prepared import PreparedStatement
+from service.database.scope import Copying
 from service.database.session import Session
 from service.database.transaction import Transaction
 
@@ -24,20 +29,36 @@ _LONGEST_BACKOFF = 0.5
 """Seconds: where it stops doubling; without an end the tenth attempt would wait for up to ten seconds."""
 
 
-class ScopedConnection:
+class ScopedConnection(CopyMethods):
     """The only thing that a repository needs to talk to PostgreSQL.
 
     It holds no state. Each call asks for the current scope: inside a transaction it runs there, otherwise on a
-    connection that is leased for this one statement. Method names and meanings are asyncpg's; `timeout` is in seconds.
+    connection that is leased for this one statement. Method names and meanings are asyncpg's.
+
+    `timeout` is in seconds, for the statement without its wait for a connection. Past it, `TimeoutError` is raised and the
+    statement is cancelled. It takes precedence over the pool's `command_timeout` and `statement_timeout`; where it is longer
+    than the latter, it costs two more round trips. A shorter `statement_timeout` that the transaction, the session or the
+    server's own configuration has set still holds.
 
     Every method raises `NoActiveScope` or `PoolNotOpen` when there is nothing to run on, `PoolTimeout` when no connection
     becomes free, `DatabaseUnavailable` when PostgreSQL cannot be reached, and else what asyncpg raises.
     """
 
-    __slots__ = ("_database",)
+    __slots__ = ()
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    if not TYPE_CHECKING:  # a type checker would take any name for an attribute
+
+        def __getattr__(self, name: str) -> NoReturn:
+            text = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if not name.startswith("_") and hasattr(asyncpg.Connection, name):
+                text += (
+                    f": it belongs to one connection, and this has none of its own. Write "
+                    f"`async with connection.session() as raw:` and `raw.{name}`"
+                )
+            raise AttributeError(text, name=name, obj=self)
 
     async def fetch(
         self,
@@ -64,8 +85,25 @@ class ScopedConnection:
         return row
 
     async def fetchval(self, query: LiteralString, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
-        """One value of the first row, or `None`."""
-        return await self._database.frame().send("fetchval", query, args, {"column": column, "timeout": timeout})
+        """One value of the first row, or `None`. Raises `IndexError` for a `column` that is not there."""
+        options = _NO_OPTIONS if timeout is None and column == 0 else {"column": column, "timeout": timeout}
+        return await self._database.frame().send("fetchval", query, args, options)
+
+    async def fetchmany(
+        self,
+        query: LiteralString,
+        args: Iterable[Sequence[Any]],
+        *,
+        timeout: float | None = None,
+        record_class: type[asyncpg.Record] | None = None,
+    ) -> list[asyncpg.Record]:
+        """All rows of one statement that is run for each sequence of arguments: all or nothing.
+
+        So `INSERT ... RETURNING id` gives the ids of many rows in their order.
+        """
+        options = _options(timeout, record_class)
+        rows: list[asyncpg.Record] = await self._database.frame().send("fetchmany", query, (args,), options)
+        return rows
 
     async def execute(self, query: LiteralString, *args: Any, timeout: float | None = None) -> str:
         """Run a statement, or a script without arguments; gives the status of the last, such as `INSERT 0 1`.
@@ -73,39 +111,40 @@ class ScopedConnection:
         A script that begins a transaction and ends it may run outside a block. Any other BEGIN, COMMIT or SAVEPOINT raises
         `asyncpg.InterfaceError`, here as in all methods: that is what `transaction()` is for, or `session()` by hand.
         """
-        status: str = await self._database.frame().send("execute", query, args, {"timeout": timeout})
+        status: str = await self._database.frame().send("execute", query, args, _timeout(timeout))
         return status
 
     async def executemany(
         self, command: LiteralString, args: Iterable[Sequence[Any]], *, timeout: float | None = None
     ) -> None:
         """Run one statement for each sequence of arguments: all or nothing."""
-        await self._database.frame().send("executemany", command, (args,), {"timeout": timeout})
+        await self._database.frame().send("executemany", command, (args,), _timeout(timeout))
 
-    async def copy_records_to_table(
+    async def prepare(
         self,
-        table_name: str,
+        query: LiteralString,
         *,
-        records: Any,
-        columns: Sequence[str] | None = None,
-        schema_name: str | None = None,
+        name: str | None = None,
         timeout: float | None = None,
-        where: str | None = None,
-    ) -> str:
-        """COPY an iterable or asynchronous iterable of tuples into a table; gives a status such as `COPY 3`.
+        record_class: type[asyncpg.Record] | None = None,
+    ) -> PreparedStatement:
+        """A prepared statement on the connection of the block that is open, to be run until that block has ended.
 
-        Raises `asyncpg.InterfaceError` when the iterable itself uses the scope's connection, which COPY keeps meanwhile.
+        For speed alone it is not needed: each connection keeps its latest statements prepared.
+
+        Raises `asyncpg.InterfaceError` outside a block.
         """
-        options = {
-            "records": records,
-            "columns": columns,
-            "schema_name": schema_name,
-            "timeout": timeout,
-            "where": where,
-        }
-        with self._database.copying() as frame:
-            status: str = await frame.send("copy_records_to_table", table_name, (), options)
-            return status
+        frame = self._database.frame()
+        if isinstance(frame, Copying):
+            raise frame.refusal("prepare")
+        if not isinstance(frame, Held):
+            raise asyncpg.InterfaceError(
+                "prepare() needs a block that keeps its connection, `async with connection.transaction():` or "
+                "`async with connection.session():`; outside one, each statement may have another connection"
+            )
+        options = {"name": name, "timeout": timeout, "record_class": record_class}
+        statement = await frame.send("prepare", query, (), options)
+        return PreparedStatement(statement, query, frame.outermost(), self._database)
 
     def cursor(
         self,
@@ -114,17 +153,40 @@ class ScopedConnection:
         prefetch: int | None = None,
         timeout: float | None = None,
         record_class: type[asyncpg.Record] | None = None,
-    ) -> Cursor:
+    ) -> CursorFactory:
         """A server-side cursor, inside a transaction: `async for` it, or await it for one with `fetch`.
 
-        Raises `asyncpg.NoActiveSQLTransactionError` outside a transaction.
+        `prefetch`: rows per round trip of `async for`, 1000 unless given. `timeout`: for each round trip.
+
+        Raises `asyncpg.NoActiveSQLTransactionError` outside a transaction, `asyncpg.InterfaceError` for a `prefetch` below
+        1, or for any when it is awaited.
         """
+
+        def place() -> Portal:
+            block = self._block_in_transaction()
+            block.lease.note(query, by_hand=block.by_hand)
+            block.scope.statements += 1
+            return Portal(block, self._database.frame)
+
+        def make(block: Held, prefetch: int | None) -> asyncpg.cursor.CursorFactory[asyncpg.Record]:
+            options: dict[str, Any] = {"prefetch": prefetch, "timeout": timeout, "record_class": record_class}
+            return block.lease.raw.cursor(query, *args, **options)
+
+        self._block_in_transaction()  # rather here than where it is read
+        return CursorFactory(place, make, prefetch, timeout)
+
+    def _block_in_transaction(self) -> Held:
         frame = self._database.frame()
+        if isinstance(frame, Copying):
+            raise frame.refusal("cursor")
         if not (isinstance(frame, Held) and frame.lease.is_in_transaction()):
             raise asyncpg.NoActiveSQLTransactionError("cursor cannot be created outside of a transaction")
-        return Cursor(
-            frame, self._database.frame, query, args, prefetch, {"timeout": timeout, "record_class": record_class}
-        )
+        return frame.home()
+
+    def is_in_transaction(self) -> bool:
+        """Whether the running code is inside a transaction block."""
+        frame = self._database.frame()
+        return isinstance(frame, Held) and frame.lease.is_in_transaction()
 
     def transaction(
         self, *, isolation: Isolation | None = None, readonly: bool = False, deferrable: bool = False
@@ -157,8 +219,7 @@ class ScopedConnection:
         """
         if attempts < 1:
             raise ValueError(f"attempts must be at least 1, not {attempts}")
-        frame = self._database.frame()
-        if isinstance(frame, Held) and frame.lease.is_in_transaction():
+        if self.is_in_transaction():
             async with self.transaction(isolation=isolation):
                 return await work()
         for attempt in range(1, attempts + 1):
@@ -170,6 +231,10 @@ class ScopedConnection:
                     raise
             await asyncio.sleep(_backoff(attempt))
         raise AssertionError("unreachable")
+
+
+def _timeout(timeout: float | None) -> dict[str, Any]:
+    return _NO_OPTIONS if timeout is None else {"timeout": timeout}
 
 
 def _options(timeout: float | None, record_class: type[asyncpg.Record] | None) -> dict[str, Any]:

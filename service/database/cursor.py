@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Generator
-from functools import partial
-from typing import Any
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import suppress
+from typing import Any, Self
 
 import asyncpg
 
@@ -15,66 +16,170 @@ PREFETCH = 1000
 """Rows per round trip when the caller names no number; asyncpg's 50 costs 20 times the round trips."""
 
 
-class Cursor:
-    """`async for row in connection.cursor(...)`, or `cursor = await connection.cursor(...)` and `fetch`.
+class CursorFactory:
+    """What `connection.cursor(...)` gives: `async for` it, or await it for a `Cursor`.
 
-    It lives as long as the transaction that it was made in. Between two portions, other statements of the transaction
-    have their turn.
+    Each loop and each await opens a cursor of its own, as asyncpg's does. Between two portions, other statements of the
+    transaction have their turn.
     """
+
+    __slots__ = ("_make", "_place", "_prefetch", "_timeout")
 
     def __init__(
         self,
-        held: Held,
-        running: Callable[[], Frame],
-        query: str,
-        args: tuple[Any, ...],
+        place: Callable[[], Portal],
+        make: Callable[[Held, int | None], asyncpg.cursor.CursorFactory[asyncpg.Record]],
         prefetch: int | None,
-        options: dict[str, Any],
+        timeout: float | None,
     ) -> None:
-        self._held = held
-        self._running = running
-        self._query = query
-        self._args = args
-        self._prefetch = prefetch or PREFETCH
-        self._options = options
-        self._cursor: asyncpg.cursor.Cursor[asyncpg.Record] | None = None
+        """`place`: gives where a cursor can be opened now. `make`: asyncpg's factory for a block and a `prefetch`."""
+        self._place = place
+        self._make = make
+        self._prefetch = prefetch
+        self._timeout = timeout
+
+    def __aiter__(self) -> CursorIterator:
+        portal = self._place()
+        prefetch = PREFETCH if self._prefetch is None else self._prefetch
+        return CursorIterator(portal, self._make(portal.block, prefetch).__aiter__(), prefetch, self._timeout)
 
     def __await__(self) -> Generator[Any, None, Cursor]:
         return self._open().__await__()
 
-    async def __aiter__(self) -> AsyncIterator[asyncpg.Record]:
-        await self._open()
-        while rows := await self.fetch(self._prefetch):
-            for row in rows:
-                yield row
+    async def _open(self) -> Cursor:
+        portal = self._place()
+        factory = self._make(portal.block, self._prefetch)
+        return Cursor(portal, await portal.step(lambda: _awaited(factory), self._timeout))
+
+
+class Portal:
+    """The block whose connection a cursor or prepared statement is on, and the way there."""
+
+    __slots__ = ("_running", "block")
+
+    def __init__(self, block: Held, running: Callable[[], Frame]) -> None:
+        """`block`: the one that it ends with. `running`: gives the frame of the running code."""
+        self.block = block
+        self._running = running
+
+    async def step(
+        self, call: Callable[[], Awaitable[Any]], timeout: float | None, *, callers_code: bool = False
+    ) -> Any:
+        """Await asyncpg's call on the connection, when its turn has come.
+
+        Raises `TransactionClosed` when the block has ended.
+        """
+        lease = self.block.lease
+        return await self.turn().in_turn(lambda: lease.guard(call, timeout, callers_code=callers_code))
+
+    def turn(self) -> Held:
+        """The block whose turn a call takes: the running one where it is on the same connection, as in a savepoint."""
+        self.block.check_open()
+        frame = self._running()
+        return frame if isinstance(frame, Held) and frame.lease is self.block.lease else self.block
+
+    def give_up(self, cursor: asyncpg.cursor.BaseCursor[asyncpg.Record]) -> None:
+        """Have a cursor closed before the connection's next statement: its table could not be altered otherwise."""
+        if not self.block.has_ended():
+            self.block.leftovers.append(lambda: self._close(cursor))
+
+    async def _close(self, cursor: asyncpg.cursor.BaseCursor[asyncpg.Record]) -> None:
+        # asyncpg has no public way to close a cursor before its end
+        if not self.block.has_ended() and cursor._portal_name is not None:  # type: ignore[attr-defined]  # noqa: SLF001
+            with suppress(asyncpg.InterfaceError):  # its statement is closed already
+                await self.block.lease.guard(lambda: cursor._close_portal(None), None)  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+class CursorIterator:
+    """The rows of one `async for`. It is closed at its end; and by `break`, before the connection's next statement."""
+
+    __slots__ = ("_cursor", "_open", "_portal", "_prefetch", "_rows", "_timeout")
+
+    def __init__(
+        self,
+        portal: Portal,
+        cursor: asyncpg.cursor.CursorIterator[asyncpg.Record],
+        prefetch: int,
+        timeout: float | None,
+    ) -> None:
+        self._portal = portal
+        self._cursor = cursor
+        self._prefetch = prefetch
+        self._timeout = timeout
+        self._rows: deque[asyncpg.Record] = deque()
+        self._open = True
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> asyncpg.Record:
+        if not self._rows and self._open:
+            await self._portal.step(self._fetch, self._timeout)
+        if not self._rows:
+            raise StopAsyncIteration
+        return self._rows.popleft()
+
+    async def _fetch(self) -> None:
+        """Take a portion over from asyncpg's iterator, which sends something for the first of its rows alone."""
+        for _ in range(self._prefetch):
+            try:
+                self._rows.append(await anext(self._cursor))
+            except StopAsyncIteration:
+                self._open = False
+                return
+
+    def __del__(self) -> None:
+        if self._open:
+            self._portal.give_up(self._cursor)
+
+
+class Cursor:
+    """A cursor with `fetch`, `fetchrow` and `forward`. It lives as long as the transaction that it was made in.
+
+    Read to its end or dropped, it is closed before the connection's next statement.
+    """
+
+    __slots__ = ("_cursor", "_open", "_portal")
+
+    def __init__(self, portal: Portal, cursor: asyncpg.cursor.Cursor[asyncpg.Record]) -> None:
+        self._portal = portal
+        self._cursor = cursor
+        self._open = True
 
     async def fetch(self, n: int, *, timeout: float | None = None) -> list[asyncpg.Record]:
-        """The next `n` rows, fewer at the end."""
-        rows: list[asyncpg.Record] = await self._call("fetch", n, timeout=timeout)
+        """The next `n` rows, fewer at the end. Raises `asyncpg.InterfaceError` when `n` is not greater than zero."""
+        rows: list[asyncpg.Record] = await self._portal.step(lambda: self._cursor.fetch(n, timeout=timeout), timeout)
+        if len(rows) < n:
+            self._close()
         return rows
 
     async def fetchrow(self, *, timeout: float | None = None) -> asyncpg.Record | None:
         """The next row, or `None` at the end."""
-        row: asyncpg.Record | None = await self._call("fetchrow", timeout=timeout)
+        row: asyncpg.Record | None = await self._portal.step(lambda: self._cursor.fetchrow(timeout=timeout), timeout)
+        if row is None:
+            self._close()
         return row
 
     async def forward(self, n: int, *, timeout: float | None = None) -> int:
-        """Skip `n` rows; gives how many there were."""
-        skipped: int = await self._call("forward", n, timeout=timeout)
+        """Skip `n` rows; gives how many there were. Raises `asyncpg.InterfaceError` when `n` is not greater than zero."""
+        if not self._open and n > 0:
+            return 0
+        skipped: int = await self._portal.step(lambda: self._cursor.forward(n, timeout=timeout), timeout)
+        if skipped < n:
+            self._close()
         return skipped
 
-    async def _open(self) -> Cursor:
-        if self._cursor is None:
-            self._cursor = await self._held.send("cursor", self._query, self._args, self._options)
-        return self
+    def _close(self) -> None:
+        if self._open:
+            self._open = False
+            self._portal.give_up(self._cursor)
 
-    async def _call(self, method: str, *args: int, timeout: float | None) -> Any:
-        await self._open()
-        lease = self._held.lease
-        step = partial(getattr(self._cursor, method), *args, timeout=timeout)
-        return await self._turn().in_turn(lambda: lease.guard(step, timeout))
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._cursor!r}>"
 
-    def _turn(self) -> Held:
-        """The block whose turn it takes: the running one where it is on the same connection, as in a savepoint."""
-        frame = self._running()
-        return frame if isinstance(frame, Held) and frame.lease is self._held.lease else self._held
+    def __del__(self) -> None:
+        self._close()
+
+
+async def _awaited(factory: asyncpg.cursor.CursorFactory[asyncpg.Record]) -> asyncpg.cursor.Cursor[asyncpg.Record]:
+    return await factory

@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 
 from service.database.errors import NoActiveScope, PoolNotOpen
+from service.database.held import Held
 from service.database.hosts import Connector, Secret
 from service.database.modes import Modes
 from service.database.options import DatabaseOptions
@@ -145,10 +146,10 @@ class Database:
         return frame
 
     @contextmanager
-    def copying(self) -> Iterator[Frame]:
-        """The frame to COPY on; inside the block, the running code's statements are refused."""
+    def copying(self, method: str) -> Iterator[Frame]:
+        """The frame for a COPY by asyncpg's method of this name; meanwhile the running code's statements are refused."""
         frame = self.frame()
-        self._current.set(Copying(frame))
+        self._current.set(Copying(frame, method))
         try:
             yield frame
         finally:
@@ -161,9 +162,13 @@ class Database:
             raise NoActiveScope(_NO_SCOPE)
         return frame.scope
 
-    def transaction(self, modes: Modes) -> Transaction:
-        """A transaction block with these modes; `ScopedConnection.transaction` is the way to it."""
-        return Transaction(self._current, self._surroundings, self.options.acquire_timeout, modes)
+    def transaction(self, modes: Modes, inside: Held | None = None) -> Transaction:
+        """A transaction block with these modes, in the block `inside` or where it is entered.
+
+        `ScopedConnection.transaction` is the way to it.
+        """
+        surroundings = self._surroundings if inside is None else lambda: inside
+        return Transaction(self._current, surroundings, self.options.acquire_timeout, modes)
 
     def session(self) -> Session:
         """A block with a connection of its own; `ScopedConnection.session` is the way to it."""

@@ -50,6 +50,8 @@ class Held:
         self._inner = False
         self._patience: set[asyncio.Timeout] = set()
         self._settling: set[asyncio.Task[None]] = set()
+        self.leftovers: list[Callable[[], Awaitable[None]]] = []
+        """Closes the cursors that nobody reads any more: awaited before the connection's next statement."""
 
     @property
     def outer(self) -> Frame:
@@ -81,9 +83,34 @@ class Held:
         try:
             async with self.lease.wire:
                 self.check_open()
+                if self.leftovers:
+                    await self.tidy()
                 return await call()
         finally:
             self.pass_turn()
+
+    async def tidy(self) -> None:
+        """Close the cursors that nobody reads any more."""
+        while self.leftovers:
+            await self.leftovers.pop()()
+
+    def home(self) -> Held:
+        """The block that a cursor made here ends with: the outermost of the same transaction, or the session."""
+        block = self
+        while block._held_outer is not None and not block.begins_anew():  # outwards, as in `has_ended`
+            block = block._held_outer
+        return block
+
+    def outermost(self) -> Held:
+        """The block that leased the connection and returns it."""
+        block = self
+        while block._held_outer is not None:
+            block = block._held_outer
+        return block
+
+    def begins_anew(self) -> bool:
+        """Whether cursors that are made inside it end with it, though a block around it has the same connection."""
+        return False
 
     def check_open(self) -> None:
         """Raises `ScopeClosed` or `TransactionClosed` when the block, or one around it, has ended."""
@@ -136,6 +163,7 @@ class Held:
                 await outer.take_turn(for_block=True)
                 self._held_outer = outer
                 self._lease = outer.lease
+                self.leftovers = outer.leftovers
             else:
                 self._lease = await self._scope.lease()
         except BaseException:

@@ -41,11 +41,12 @@ class Frame(Protocol):
 
 
 class Copying:
-    """Where statements go that the source of a COPY sends: nowhere, for the connection is busy until the source ends."""
+    """Refuses the statements of a COPY's source or consumer: the connection is busy until that ends."""
 
-    def __init__(self, outer: Frame) -> None:
+    def __init__(self, outer: Frame, method: str) -> None:
         self.outer = outer
         self.scope = outer.scope
+        self._method = method
 
     def is_left_behind(self) -> bool:
         """Never: it ends where it began."""
@@ -56,10 +57,12 @@ class Copying:
         raise self.refusal(method)
 
     def refusal(self, what: str) -> asyncpg.InterfaceError:
-        """What the source is told."""
+        """The error that the source or consumer gets."""
+        role = "output" if self._method.startswith("copy_from") else "source"
+        where = "the records" if self._method == "copy_records_to_table" else f"the {role}"
         return asyncpg.InterfaceError(
-            f"{what} inside the records of copy_records_to_table, in scope {self.scope.name!r}: COPY keeps the "
-            f"connection until they end. Read what they need before, or in a `database.scope(...)` of its own"
+            f"{what} inside {where} of {self._method}, in scope {self.scope.name!r}: COPY keeps the connection until it "
+            f"ends. Read or write what belongs to it before or after, or in a `database.scope(...)` of its own"
         )
 
 

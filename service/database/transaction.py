@@ -86,6 +86,10 @@ class Transaction(Held):
                 f"{'deferrable' if outer.deferrable else 'not deferrable'}"
             )
 
+    def begins_anew(self) -> bool:
+        """Whether it is a transaction of its own, and not a savepoint."""
+        return self._savepoint is None
+
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

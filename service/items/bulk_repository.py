@@ -5,8 +5,7 @@ from typing import TypeAlias
 
 from asyncpg import ForeignKeyViolationError
 
-from service.database import ScopedConnection
-from service.database.cursor import Cursor
+from service.database import Cursor, ScopedConnection
 from service.items.repository import ERROR_OF_CONSTRAINT, OWNER_EXISTS
 from service.users.repository import UserNotFound
 

@@ -1,10 +1,12 @@
 """What the tests of the database package share."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any
+
+import asyncpg
 
 from service.database import Database, DatabaseOptions, ScopedConnection
 
@@ -32,6 +34,11 @@ def whole(database: Database) -> bool:
     """Whether every connection of the pool is back."""
     stats = database.stats()
     return stats.leased == 0 and stats.waiting == 0 and stats.idle == stats.size
+
+
+def tuples(rows: Iterable[asyncpg.Record]) -> list[tuple[Any, ...]]:
+    """Rows as plain tuples."""
+    return [tuple(row) for row in rows]
 
 
 async def hold(connection: ScopedConnection, entered: asyncio.Event, leave: asyncio.Event) -> None:
