@@ -1,29 +1,28 @@
 """The application: routers, middleware, errors and lifetime around a container."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from typing import Any
 
 from dependency_injector.containers import Container
 from fastapi import APIRouter, FastAPI
-from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
-from service.access import ADMINS, identify, is_decision
+from service.access import ADMINS, identify, says_who_may_call
 from service.admission import Admission
 from service.auth.router import router as auth_router
 from service.database import Database
 from service.diagnostics.router import router as diagnostics_router
 from service.diagnostics.timing import ServerTiming
+from service.dispatch import Dispatch
 from service.documentation.router import router as documentation_router
 from service.drain import Drain
 from service.garbage import frozen_gc
 from service.health.router import router as health_router
-from service.injection import modules_with_injections, refuse_visible_injections
 from service.items.bulk_router import router as bulk_router
 from service.items.router import router as items_router
 from service.middleware import BodyLimits, Edge, Hosts, RequestScope, check_loopback, check_query
@@ -32,6 +31,7 @@ from service.problems import Problem, install_problems
 from service.settings import Settings
 from service.startup import opened
 from service.users.router import router as users_router
+from service.wiring import calls_of_routes, routes_of, wire_calls
 
 logger = logging.getLogger("service")
 
@@ -50,15 +50,14 @@ def create_app(container: Container) -> FastAPI:
     """
     settings: Settings = container.providers["settings"]()
     settings.require_for_serving()
-    database: Database = container.providers["database"]()
     drain: Drain = container.providers["drain"]()
     routers = ROUTERS + (DIAGNOSTICS if settings.diagnostics.enabled else ())
     routers += DOCUMENTATION if settings.documentation_enabled else ()
-    _wire(container, {call for router in routers for call in _calls(router)} | {identify})
     is_open = settings.auth_mode == "open"
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        wire_calls(container, calls_of_routes(app.routes))  # what was added since
         if is_open:
             logger.warning(
                 "auth.mode is OPEN: every client on this machine is an admin without signing in. For development only"
@@ -80,23 +79,28 @@ def create_app(container: Container) -> FastAPI:
         generate_unique_id_function=_operation_id,
         telemetry=None if observed else _NO_TELEMETRY,
     )
+    app.router.middleware_stack = Dispatch(app.router)
     for router in routers:
         app.include_router(router, dependencies=None if _says_who_may_call(router) else [ADMINS])
+    everywhere = [depends.dependency for router in routers for depends in router.dependencies if depends.dependency]
+    wire_calls(container, [identify, *everywhere, *calls_of_routes(app.routes)])
     install_problems(app)
     _document(app, token_is_optional=is_open)
-    _add_middleware(app, settings, database, drain)
+    _add_middleware(app, container, settings)
     return app
 
 
-def _add_middleware(app: FastAPI, settings: Settings, database: Database, drain: Drain) -> None:
+def _add_middleware(app: FastAPI, container: Container, settings: Settings) -> None:
     """Each goes around those before it."""
+    database: Database = container.providers["database"]()
+    drain: Drain = container.providers["drain"]()
     if settings.performance.prepared_routes:
-        app.add_middleware(PreparedRoutes, api=app)
+        app.add_middleware(PreparedRoutes, api=app, admits=says_who_may_call)
     if settings.diagnostics.enabled:
         app.add_middleware(ServerTiming, database=database)
     limits = BodyLimits(settings.http.max_body_bytes, settings.http.body_seconds)
     admission = Admission(database) if settings.performance.batched_admission else None
-    app.add_middleware(RequestScope, database=database, body_limits=limits, admission=admission)
+    app.add_middleware(RequestScope, database=database, body_limits=limits, admission=admission, container=container)
     if settings.http.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -111,47 +115,15 @@ def _add_middleware(app: FastAPI, settings: Settings, database: Database, drain:
     app.add_middleware(Edge, drain=drain, guards=guards, hsts_seconds=settings.http.hsts_seconds)
 
 
-def _wire(container: Container, calls: set[Callable[..., Any]]) -> None:
-    for call in calls:
-        refuse_visible_injections(call)
-    container.wire(modules=sorted({call.__module__ for call in calls} & modules_with_injections()))
-
-
 def _says_who_may_call(router: APIRouter) -> bool:
     """Whether each route does. Else the whole router is closed to all but admins, and the log says so."""
-    undecided = [
-        route.path for route in routes_of(router) if not any(is_decision(call) for call in calls_of(route.dependant))
-    ]
+    undecided = [str(route.path) for route in routes_of(router.routes) if not says_who_may_call(route)]
     if undecided:
         logger.warning(
             "%s: nothing says who may call: take `caller: SignedIn`, or `dependencies=[PUBLIC]`. Until then, admins only",
             ", ".join(undecided),
         )
     return not undecided
-
-
-def _calls(router: APIRouter) -> Iterator[Callable[..., Any]]:
-    """All that FastAPI calls for a router's requests: endpoints, websockets and dependencies, of nested routers too."""
-    yield from (depends.dependency for depends in router.dependencies if depends.dependency is not None)
-    for route in routes_of(router):
-        yield from calls_of(route.dependant)
-
-
-def routes_of(router: APIRouter) -> Iterator[Any]:
-    """The routes and websockets of a router and of those nested in it."""
-    for route in router.routes:
-        if (nested := getattr(route, "original_router", None)) is not None:
-            yield from routes_of(nested)
-        elif hasattr(route, "dependant"):  # mounted applications have none
-            yield route
-
-
-def calls_of(dependant: Dependant) -> Iterator[Callable[..., Any]]:
-    """A route's endpoint and all that it depends on."""
-    if dependant.call is not None:  # pragma: no branch - FastAPI's type allows what it never makes
-        yield dependant.call
-    for dependency in dependant.dependencies:
-        yield from calls_of(dependency)
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -12,6 +12,7 @@ from dependency_injector.containers import Container
 
 from service.database import Database, DatabaseUnavailable, EmbeddedServer
 from service.database.hosts import Connector, Secret
+from service.injection import CONTAINER
 from service.migrations import HEAD, DatabaseAbsent, MigrationError
 from service.settings import Settings
 
@@ -42,8 +43,12 @@ async def container_scope(container: C, name: str) -> AsyncIterator[C]:
 
     `async with container_scope(Container(), "import") as container:`. As for `opened`.
     """
-    async with opened(container), container.providers["database"]().scope(name):
-        yield container
+    before = CONTAINER.set(container)
+    try:
+        async with opened(container), container.providers["database"]().scope(name):
+            yield container
+    finally:
+        CONTAINER.reset(before)
 
 
 @dataclass(frozen=True)

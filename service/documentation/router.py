@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from service.access import PUBLIC
+from service.access import PUBLIC, Public
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -37,7 +37,7 @@ class Assets(StaticFiles):
 assets = Assets()
 
 router = APIRouter(include_in_schema=False, dependencies=[PUBLIC])
-router.mount("/docs/assets", assets)
+router.mount("/docs/assets", Public(assets))
 
 
 @router.get("/")

@@ -3,10 +3,12 @@
 import asyncio
 import logging
 
+from dependency_injector.containers import Container
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.admission import ADMISSION, Admission
 from service.database import Database
+from service.injection import CONTAINER
 from service.middleware.body import BodyLimits
 from service.problems import problem_of
 from service.request import has_begun, name_of
@@ -23,12 +25,18 @@ class RequestScope:
     """
 
     def __init__(
-        self, app: ASGIApp, database: Database, body_limits: BodyLimits, admission: Admission | None = None
+        self,
+        app: ASGIApp,
+        database: Database,
+        body_limits: BodyLimits,
+        admission: Admission | None = None,
+        container: Container | None = None,
     ) -> None:
         self._app = app
         self._database = database
         self._limited = body_limits.limited
         self._admission = admission
+        self._container = container
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
         if scope["type"] == "lifespan":
@@ -36,6 +44,7 @@ class RequestScope:
             await self._app(scope, receive, send)
             return
         name = name_of(scope)
+        before = CONTAINER.set(self._container)
         try:
             async with self._database.scope(name):
                 await self._app(scope, self._limited(scope, receive), send)
@@ -49,3 +58,5 @@ class RequestScope:
                 logger.error("%s failed after its answer had begun", name)  # noqa: TRY400 - see above
                 raise
             await problem_of(scope, error)(scope, receive, send)
+        finally:
+            CONTAINER.reset(before)

@@ -22,13 +22,15 @@ Candidates = Sequence[tuple[Callable[[str], Match[str] | None], Prepared | None]
 class PreparedRoutes:
     """The innermost middleware: answers for the routes of `api` that could be prepared, and hands all else on to it.
 
+    `admits`: whether a route may be prepared at all.
+
     It waits for nothing itself, and is no coroutine: of these, each that waits with a request costs as much as what it does.
     """
 
-    def __init__(self, app: ASGIApp, api: FastAPI) -> None:
+    def __init__(self, app: ASGIApp, api: FastAPI, admits: Callable[[RouteContext], bool] = lambda _: True) -> None:
         self._app = app
         self._api = api
-        self._candidates = _candidates(api)
+        self._candidates = _candidates(api, admits)
         handlers = {kind: handler for kind, handler in api.exception_handlers.items() if kind not in (500, Exception)}
         self._failed = ExceptionMiddleware(_fail_again, handlers)
 
@@ -112,9 +114,9 @@ class _Again:
         return seen
 
 
-def _candidates(api: FastAPI) -> dict[tuple[str, int, str], Candidates]:
+def _candidates(api: FastAPI, admits: Callable[[RouteContext], bool]) -> dict[tuple[str, int, str], Candidates]:
     """All routes that may match, by method and by the beginning of the path."""
-    routes = [(route, _beginning_of(route), _prepared(route)) for route in _http_routes(api)]
+    routes = [(route, _beginning_of(route), _prepared(route) if admits(route) else None) for route in _http_routes(api)]
     keys = {
         (method, beginning)
         for route, beginning, prepared in routes

@@ -10,8 +10,9 @@ from httpx import ASGITransport, AsyncClient, Response
 
 from containers import Container
 from service import app as application
-from service.access import is_decision
+from service.access import says_who_may_call
 from service.app import DIAGNOSTICS, ROUTERS, create_app
+from service.wiring import routes_of
 from tests.auth.conftest import PASSWORD, Person
 from tests.auth.test_router import forged
 
@@ -81,9 +82,8 @@ async def item_id(guarded: AsyncClient, ada: Person) -> int:
 async def test_every_route_says_who_may_call_it() -> None:
     """One that is added without a decision about access fails here."""
     for router in ROUTERS + DIAGNOSTICS:
-        for route in application.routes_of(router):
-            decided = any(is_decision(call) for call in application.calls_of(route.dependant))
-            assert decided, f"{route.path}: take `caller: SignedIn`, or `dependencies=[PUBLIC]`"
+        for route in routes_of(router.routes):
+            assert says_who_may_call(route), f"{route.path}: take `caller: SignedIn`, or `dependencies=[PUBLIC]`"
 
 
 async def test_without_a_good_token_nothing_is_to_be_had(

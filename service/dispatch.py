@@ -1,0 +1,79 @@
+"""The last step before FastAPI's router."""
+
+import logging
+from typing import Any
+
+from fastapi.routing import APIRouter, _IncludedRouter
+from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
+
+from service.access import require_admin, says_who_may_call
+from service.wiring import calls_of, refuse_markers
+
+logger = logging.getLogger("service")
+
+
+class Dispatch:
+    """Lets only admins through to a route that does not say who may call it, however and whenever it was added.
+
+    It asks the routes themselves which of them FastAPI will choose. Prepared routes, which all say who may call them, do
+    not come this way.
+    """
+
+    def __init__(self, router: APIRouter) -> None:
+        self._router = router
+        self._own = {id(route): route for route in router.routes}
+        """FastAPI's own, the OpenAPI document: everybody may read it."""
+        self._decided: dict[int, tuple[object, bool]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
+        if scope["type"] != "lifespan" and not self._is_decided(_chosen(self._router, scope)):
+            await require_admin(scope)
+        await self._router.app(scope, receive, send)
+
+    def _is_decided(self, route: object) -> bool:
+        """Whether a route says who may call it. Raises `NotWired` for one that would get a marker."""
+        if route is None or id(route) in self._own:
+            return True
+        if id(route) not in self._decided:  # each is kept with its id, which no other can have then
+            self._decided[id(route)] = (route, _decide(route))
+        return self._decided[id(route)][1]
+
+
+def _decide(route: Any) -> bool:
+    for call in calls_of(route.dependant) if hasattr(route, "dependant") else ():
+        refuse_markers(call)
+    decided = says_who_may_call(route)
+    if not decided:
+        logger.warning(
+            "%s: nothing says who may call: take `caller: SignedIn`, or `dependencies=[PUBLIC]`, or mount "
+            "`Public(application)`. Until then, admins only",
+            getattr(route, "path", route),
+        )
+    return decided
+
+
+def _chosen(router: APIRouter, scope: Scope) -> object:
+    """What the router hands a request to, or `None` where it answers itself: with 404, or with a redirect."""
+    partial = None
+    for route in router.routes:
+        match, _ = route.matches(scope)
+        if match == Match.FULL:
+            return _leaf(route, scope)
+        if match == Match.PARTIAL and partial is None:
+            partial = route
+    if partial is not None:
+        return _leaf(partial, scope)
+    match, _, page, context = router._match_low_priority(scope)  # noqa: SLF001 - what `app.frontend()` adds
+    if match != Match.NONE:
+        return context or page
+    return None if router.default == router.not_found else router.default
+
+
+def _leaf(route: object, scope: Scope) -> object:
+    """The route itself, below the routers that include it. FastAPI has no public way to it."""
+    while isinstance(route, _IncludedRouter):
+        _, _, route, context = route._match(scope)  # noqa: SLF001
+        if context is not None:
+            return context.starlette_route or context
+    return route
