@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import signal
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -68,6 +70,37 @@ class Target:
         return connection
 
 
+def end_on_hangup(*_: object) -> None:
+    """End the program as SIGTERM does where the program handles that, as uvicorn does, or else as Ctrl-C does: in order.
+
+    Only the first hangup counts: the kernel and the shell both send one when a terminal closes, and a second Ctrl-C is force.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if callable(signal.getsignal(number)):
+            signal.raise_signal(number)
+            return
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGHUP)
+
+
+@contextmanager
+def _ends_on_hangup() -> Iterator[None]:
+    """Until the end of the block, a terminal that closes does not end the program at once: the embedded server would run on.
+
+    Where the program has a handler of its own, or ignores SIGHUP as under `nohup`, that stays.
+    """
+    is_default = signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+    if not is_default or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGHUP, end_on_hangup)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @asynccontextmanager
 async def target(settings: Settings) -> AsyncIterator[Target]:
     """PostgreSQL as configured; with no DSN, an embedded server that runs until the end of the block.
@@ -78,12 +111,13 @@ async def target(settings: Settings) -> AsyncIterator[Target]:
         yield Target(settings.dsn, settings.database_password, settings)
         return
     server = EmbeddedServer(settings.embedded_data_dir)
-    dsn = await asyncio.to_thread(server.start)
-    try:
-        logger.info("embedded PostgreSQL with its data in %s", server.data_dir)
-        yield Target(dsn, settings.database_password, settings)
-    finally:
-        await asyncio.to_thread(server.stop)
+    with _ends_on_hangup():
+        dsn = await asyncio.to_thread(server.start)
+        try:
+            logger.info("embedded PostgreSQL with its data in %s", server.data_dir)
+            yield Target(dsn, settings.database_password, settings)
+        finally:
+            await asyncio.to_thread(server.stop)
 
 
 async def open_database(database: Database, settings: Settings) -> AsyncIterator[Database]:

@@ -1,18 +1,25 @@
 """Real processes of the service, for tests: started in a folder of their own, and ended whatever happens."""
 
 import os
+import pty
+import select
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
 import httpx
 
 BIN = Path(sys.executable).parent
+_TAKE_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
 
 
 def free_port() -> int:
@@ -51,7 +58,54 @@ def running(*command: str, cwd: Path, **variables: str) -> Iterator[subprocess.P
                     process.wait(5)
 
 
-def answer(url: str, process: subprocess.Popen[str], seconds: float = 30) -> httpx.Response:
+@contextmanager
+def in_a_terminal(
+    *command: str, cwd: Path, **variables: str
+) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], None]]]:
+    """A command in a terminal of its own, and what closes that terminal. Whatever is left at the end is killed."""
+    screen, terminal = pty.openpty()
+    closing = threading.Event()
+
+    def read_screen() -> None:
+        while not closing.is_set():
+            if select.select([screen], [], [], 0.05)[0]:
+                os.read(screen, 65536)
+
+    reader = threading.Thread(target=read_screen)
+
+    def close() -> None:
+        closing.set()
+        reader.join()
+        os.close(screen)
+
+    process = subprocess.Popen(
+        [sys.executable, "-c", _TAKE_TERMINAL, BIN / command[0], *command[1:]], cwd=cwd, env=_environment(variables),
+        stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
+    )  # fmt: skip
+    os.close(terminal)
+    reader.start()
+    try:
+        yield process, close
+    finally:
+        if not closing.is_set():
+            close()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(5)
+
+
+def wait_for_group(process: subprocess.Popen[bytes], seconds: float = 60) -> None:
+    """Wait until a process that leads a group has ended, and all of its group."""
+    process.wait(seconds)
+    deadline = monotonic() + seconds
+    with suppress(ProcessLookupError):
+        while monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            sleep(0.05)
+        raise AssertionError("some process of the group runs on")
+
+
+def answer(url: str, process: subprocess.Popen[Any], seconds: float = 30) -> httpx.Response:
     """The first answer of a service that is starting."""
     deadline = monotonic() + seconds
     while True:

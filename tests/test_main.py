@@ -2,17 +2,21 @@
 
 import signal
 import socket
+import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import httpx
 import pytest
 
 from service.migrations import HEAD
-from tests.processes import answer, end, free_port, run, running
+from tests.processes import BIN, answer, end, free_port, in_a_terminal, run, running, wait_for_group
 
 ADA = {"email": "ada@example.com", "password": "correct horse"}
+
+_SHELL = ("/bin/sh", "-c", '"$@"; exit $?', "sh")
+_NOHUP = "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
 
 
 def _server_runs(folder: Path) -> bool:
@@ -41,6 +45,65 @@ def test_plain_uvicorn_works_by_itself_and_ends_with_its_database(folder: Path, 
     assert "Traceback" not in (folder / "output.txt").read_text()
     with running(*command, cwd=folder) as process:
         assert [user["email"] for user in answer(f"http://127.0.0.1:{port}/users/", process).json()] == [ADA["email"]]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("poolkeeper", "serve"),
+        ("poolkeeper", "serve", "--workers", "2"),
+        (*_SHELL, BIN / "poolkeeper", "serve", "--workers", "2"),
+        (*_SHELL, BIN / "poolkeeper", "serve", "--reload"),
+        (*_SHELL, BIN / "uvicorn", "service.main:app"),
+        ("uvicorn", "service.main:app", "--workers", "2"),
+        ("uvicorn", "service.main:app", "--reload"),
+    ],
+    ids=lambda command: " ".join(Path(word).name for word in command if word not in _SHELL[1:]),
+)
+def test_a_terminal_that_closes_ends_the_service_with_its_database(folder: Path, command: tuple[str, ...]) -> None:
+    """As when a window is closed, or ssh loses its connection: every process ends, and in order.
+
+    The kernel tells the first program of the terminal; when that ends, as a shell does, all in the foreground.
+    """
+    port = free_port()
+    with in_a_terminal(*command, "--port", str(port), cwd=folder) as (process, close):
+        assert answer(f"http://127.0.0.1:{port}/users/", process).json() == []
+        assert _server_runs(folder)
+        close()
+        wait_for_group(process)
+    assert not _server_runs(folder)
+
+
+def test_a_terminal_that_closes_ends_a_command_with_its_database(folder: Path) -> None:
+    """A program that handles no SIGTERM ends as by Ctrl-C."""
+    code = """
+        import asyncio
+        from containers import Container
+        from service.startup import container_scope
+        async def main():
+            async with container_scope(Container(), "long"):
+                open("started", "w").close()
+                await asyncio.sleep(600)
+        asyncio.run(main())
+    """
+    with in_a_terminal("python", "-c", textwrap.dedent(code), cwd=folder) as (process, close):
+        while not (folder / "started").exists():
+            assert process.poll() is None
+            sleep(0.05)
+        assert _server_runs(folder)
+        close()
+        wait_for_group(process)
+    assert not _server_runs(folder)
+
+
+def test_under_nohup_it_stays(folder: Path) -> None:
+    """Whoever lets it ignore a hangup means that."""
+    port = free_port()
+    with running("python", "-c", _NOHUP, str(BIN / "poolkeeper"), "serve", "--port", str(port), cwd=folder) as process:
+        assert answer(f"http://127.0.0.1:{port}/users/", process).json() == []
+        process.send_signal(signal.SIGHUP)
+        assert answer(f"http://127.0.0.1:{port}/users/", process).json() == []
+        assert process.poll() is None
 
 
 def test_four_processes_that_migrate_at_once_do_it_once(folder: Path) -> None:

