@@ -2,19 +2,18 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from time import perf_counter
 
 import asyncpg
 
+from service.auth.tokens import CLOCK_TOLERANCE
 from service.database.failures import reason
 from service.migrations import HEAD
 from service.startup import Target
 
 TABLES = ("users", "items", "rate_limits", "idempotency_keys")
 PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
-CLOCK_TOLERANCE = timedelta(seconds=2)
-"""Between this machine's clock and the server's: what expires would expire at the wrong time."""
 
 MISSING_PRIVILEGES = """
     SELECT privilege || ' on ' || relation

@@ -1,5 +1,6 @@
 """Access tokens: JSON Web Tokens, signed with HMAC-SHA-256."""
 
+from datetime import timedelta
 from functools import lru_cache
 from hashlib import sha256
 from time import time
@@ -11,6 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from service.errors import Unauthorized
 from service.types import BIGINT_MAX
 
+CLOCK_TOLERANCE = timedelta(seconds=2)
+"""How far a machine's clock may be from the database server's: `poolkeeper check` fails past it."""
+_LEEWAY = 2 * CLOCK_TOLERANCE
+"""How far in the future a token may have been issued: two machines that pass the check are at most so far apart."""
 _ALGORITHM = "HS256"
 _REMEMBERED = 10_000
 """So many tokens whose signature is known to be good, each in less than a kilobyte: to check one takes 57 us."""
@@ -57,7 +62,11 @@ class Tokens:
         return jwt.encode(payload, self._keys[self._key_id], _ALGORITHM, headers={"kid": self._key_id})
 
     def read(self, token: str) -> Claims:
-        """What a token says. Raises `Unauthorized` for one that is not ours, not for us, altered or expired."""
+        """What a token says. Raises `Unauthorized` for one that is not ours, not for us, altered or expired.
+
+        A token from a machine whose clock is ahead is good at once. It expires by the clock of the machine that reads it,
+        without leeway: no token lives longer for being read elsewhere.
+        """
         claims, expires_at = self._checked(token)
         if expires_at <= time():
             raise Unauthorized
@@ -73,6 +82,7 @@ class Tokens:
                 algorithms=[_ALGORITHM],
                 issuer=self._issuer,
                 audience=self._audience,
+                leeway=_LEEWAY,
                 options={"require": ["exp", "iat", "sub", "ver"]},
             )
             return Claims.model_validate(payload), int(payload["exp"])

@@ -5,7 +5,7 @@ from time import time
 import pytest
 from pydantic import SecretStr
 
-from service.auth.tokens import Claims, Tokens
+from service.auth.tokens import CLOCK_TOLERANCE, Claims, Tokens
 from service.errors import Unauthorized
 
 CLAIMS = Claims(sub=7, ver=0)
@@ -34,3 +34,39 @@ def test_bad_tokens_are_not_remembered(tokens: Tokens) -> None:
         with pytest.raises(Unauthorized):
             tokens.read(f"{good}{number}")
     assert tokens._checked.cache_info().currsize == 1
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2, 4])
+def test_a_token_of_a_clock_that_is_ahead_is_good_at_once(
+    tokens: Tokens, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """By as much as two machines may differ that both pass `poolkeeper check`: one ahead of the server, one behind it."""
+    assert 2 * CLOCK_TOLERANCE.total_seconds() == 4
+    with monkeypatch.context() as there:
+        there.setattr("service.auth.tokens.time", lambda: time() + seconds)
+        token = tokens.issue(CLAIMS)
+    assert tokens.read(token) == CLAIMS
+
+
+def test_a_token_of_the_future_is_refused(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that is ahead by more than that does not pass the check."""
+    with monkeypatch.context() as there:
+        there.setattr("service.auth.tokens.time", lambda: time() + 6)
+        token = tokens.issue(CLAIMS)
+    with pytest.raises(Unauthorized):
+        tokens.read(token)
+
+
+@pytest.mark.parametrize("was_read_before", [True, False])
+def test_no_token_lives_longer_for_the_leeway(
+    tokens: Tokens, monkeypatch: pytest.MonkeyPatch, was_read_before: bool
+) -> None:
+    """It is refused in the second in which it expires."""
+    with monkeypatch.context() as then:
+        then.setattr("service.auth.tokens.time", lambda: time() - 900)
+        token = tokens.issue(CLAIMS)
+        if was_read_before:
+            then.setattr("service.auth.tokens.time", lambda: time() - 10)
+            assert tokens.read(token) == CLAIMS
+    with pytest.raises(Unauthorized):
+        tokens.read(token)
