@@ -1,10 +1,11 @@
-"""Passwords: hashed with argon2id, away from the event loop."""
+"""Passwords: normalized, then hashed with argon2id, away from the event loop."""
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from secrets import token_urlsafe
 from typing import TypeVar
+from unicodedata import category, normalize
 
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
@@ -12,6 +13,18 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 from service.errors import Unavailable, Unprocessable
 
 T = TypeVar("T")
+
+
+def normalized(password: str) -> str:
+    """The form of a password that is hashed: RFC 8265's OpaqueString, with each kind of space a U+0020, in NFC.
+
+    So a password is right on each keyboard that composes its characters or spaces otherwise. Case, width and spaces around
+    it belong to it. Nothing is refused here; new passwords have no control characters, as the schema sees to. The RFC would
+    refuse more: variation selectors and joiners, which telephones put into emoji, and what Python's Unicode does not know yet.
+    """
+    if password.isascii():
+        return password
+    return normalize("NFC", "".join(" " if category(character) == "Zs" else character for character in password))
 
 
 class PasswordTooShort(Unprocessable):
@@ -28,8 +41,9 @@ class PasswordHasher:
     """Hashes in threads of its own, so that at most `threads` hashes take memory and processor time at once.
 
     `memory_kib`, `time_cost`: argon2id's memory in KiB and number of passes; parallelism is 1, one thread per hash.
-    `min_length`: characters that a new password must have. `max_waiting`: how many are hashed or wait for it at once; without
-    a bound, clients by the thousand would have everybody wait for minutes. The next is refused with `TooManyPasswords`.
+    `min_length`: code points that a new password must have, normalized. `max_waiting`: how many are hashed or wait for it at
+    once; without a bound, clients by the thousand would have everybody wait for minutes. The next is refused with
+    `TooManyPasswords`.
     """
 
     def __init__(
@@ -44,6 +58,7 @@ class PasswordHasher:
 
     async def hash(self, password: str) -> str:
         """The hash to store, with its parameters and salt in it. Raises `PasswordTooShort` and `TooManyPasswords`."""
+        password = normalized(password)
         if len(password) < self._min_length:
             raise PasswordTooShort(f"body.password: must have at least {self._min_length} characters")
         return await self._in_thread(self._hasher.hash, password)
@@ -55,9 +70,34 @@ class PasswordHasher:
         """
         return await self._in_thread(self._verify, password, password_hash)
 
+    async def verify_and_update(self, password: str, password_hash: str | None) -> tuple[bool, str | None]:
+        """As `verify`; and the hash to store instead, if the password is right and its hash was made otherwise than now.
+
+        Otherwise: with other parameters, or from a password that was not normalized. Raises `TooManyPasswords`.
+        """
+        return await self._in_thread(self._verify_and_update, password, password_hash)
+
     def _verify(self, password: str, password_hash: str | None) -> bool:
-        matches = self._hasher.verify(password, password_hash or self._of_nobody.result())
-        return matches and password_hash is not None
+        return self._matching(password, password_hash) is not None
+
+    def _verify_and_update(self, password: str, password_hash: str | None) -> tuple[bool, str | None]:
+        matching = self._matching(password, password_hash)
+        if matching is None or password_hash is None:
+            return False, None
+        wanted = normalized(password)
+        if matching == wanted and not self._hasher.current_hasher.check_needs_rehash(password_hash):
+            return True, None
+        return True, self._hasher.hash(wanted)
+
+    def _matching(self, password: str, password_hash: str | None) -> str | None:
+        """The form of the password that the hash was made from: normalized, or as typed for an older hash.
+
+        What it costs to find none depends on the password alone, and not on whether there is a user.
+        """
+        stored = password_hash or self._of_nobody.result()
+        forms = dict.fromkeys((normalized(password), password))
+        found = next((form for form in forms if self._hasher.verify(form, stored)), None)
+        return None if password_hash is None else found
 
     async def _in_thread(self, work: Callable[..., T], *arguments: str | None) -> T:
         if self._waiting >= self._max_waiting:

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import Path, Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from starlette.convertors import StringConvertor, register_url_convertor
 
 BIGINT_MAX = 2**63 - 1
@@ -34,6 +34,12 @@ def storable(text: str) -> str:
     except UnicodeEncodeError:
         raise ValueError("half of a surrogate pair is not a character") from None
     return text
+
+
+def storable_secret(secret: SecretStr) -> SecretStr:
+    """The same of a secret."""
+    storable(secret.get_secret_value())
+    return secret
 
 
 STORABLE = {"pattern": r"^[^\u0000]*$"}

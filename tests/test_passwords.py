@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from service.passwords import PasswordHasher, TooManyPasswords
+from service.passwords import PasswordHasher, PasswordTooShort, TooManyPasswords, normalized
 
 
 @pytest.fixture
@@ -49,3 +49,82 @@ async def test_only_so_many_wait_for_a_thread() -> None:
         await hasher.verify("x", None)
     stored = await asyncio.gather(*hashing)
     assert await hasher.verify("x", stored[0])
+
+
+@pytest.mark.parametrize(
+    ("typed", "hashed"),
+    [
+        ("correct horse", "correct horse"),
+        ("  Blanks belong to it ", "  Blanks belong to it "),
+        ("jose\u0301", "jos\u00e9"),
+        ("\u212bngstr\u00f6m", "\u00c5ngstr\u00f6m"),
+        ("foo\u1680bar\u3000baz\u00a0", "foo bar baz "),
+        ("\u03c0\u00df\u00e5", "\u03c0\u00df\u00e5"),
+        ("Jack of \u2666s", "Jack of \u2666s"),
+        ("\uff41\ufb01\u00b2", "\uff41\ufb01\u00b2"),
+        ("\u2764\ufe0f \U0001f468\u200d\U0001f469", "\u2764\ufe0f \U0001f468\u200d\U0001f469"),
+        ("tab\tand\u2028line", "tab\tand\u2028line"),
+    ],
+)
+def test_a_password_is_hashed_in_one_form(typed: str, hashed: str) -> None:
+    """The examples of RFC 8265: composed, with plain spaces, and else as it was typed; that form stays as it is."""
+    assert normalized(typed) == hashed
+    assert normalized(hashed) == hashed
+
+
+async def test_a_password_is_right_in_each_way_of_typing_it(hasher: PasswordHasher) -> None:
+    """Also for a hash that was made before passwords were normalized, in the very form that was typed then."""
+    stored = await hasher.hash("jos\u00e9 \u00e0 Paris")
+    assert await hasher.verify("jose\u0301\u00a0a\u0300 Paris", stored)
+    assert not await hasher.verify("jose a Paris", stored)
+    older = hasher._hasher.hash("jose\u0301\u00a0a\u0300 Paris")
+    assert await hasher.verify("jose\u0301\u00a0a\u0300 Paris", older)
+    assert not await hasher.verify("jos\u00e9 \u00e0 Paris", older)
+
+
+async def test_the_length_is_that_of_the_normalized_password() -> None:
+    """Four letters with accents are four characters, however they are typed."""
+    hasher = PasswordHasher(memory_kib=8, time_cost=1, threads=1, min_length=5)
+    for password in ("\u00e9" * 4, "e\u0301" * 4):
+        with pytest.raises(PasswordTooShort):
+            await hasher.hash(password)
+    await hasher.hash("e\u0301" * 5)
+
+
+async def test_a_hash_is_made_anew_when_it_was_made_otherwise(hasher: PasswordHasher) -> None:
+    """With another cost, higher or lower, or from a password that was not normalized; and only for the right password."""
+    current = await hasher.hash("caf\u00e9")
+    assert await hasher.verify_and_update("caf\u00e9", current) == (True, None)
+    assert await hasher.verify_and_update("cafe\u0301", current) == (True, None)
+    others = [
+        await PasswordHasher(memory_kib=memory, time_cost=time, threads=1, min_length=1).hash("caf\u00e9")
+        for memory, time in ((16, 1), (8, 2))
+    ]
+    others.append(hasher._hasher.hash("cafe\u0301"))
+    for stored in others:
+        assert await hasher.verify_and_update("wrong", stored) == (False, None)
+        matches, renewed = await hasher.verify_and_update("cafe\u0301", stored)
+        assert matches
+        assert renewed is not None
+        assert await hasher.verify_and_update("caf\u00e9", renewed) == (True, None)
+    assert await hasher.verify_and_update("caf\u00e9", None) == (False, None)
+
+
+async def test_a_wrong_password_costs_the_same_for_nobody_as_for_a_user(
+    hasher: PasswordHasher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One hash, or two where it is not in the normal form: that is seen from the password alone."""
+    stored = await hasher.hash("x")
+    calls = []
+    verify = hasher._hasher.verify
+
+    def counted(password: str, password_hash: str) -> bool:
+        calls.append(password)
+        return verify(password, password_hash)
+
+    monkeypatch.setattr(hasher._hasher, "verify", counted)
+    for password, hashes in (("wrong", 1), ("fran\u00e7ais", 1), ("franc\u0327ais", 2)):
+        for password_hash in (stored, None):
+            calls.clear()
+            await hasher.verify_and_update(password, password_hash)
+            assert len(calls) == hashes

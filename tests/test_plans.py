@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import pytest
 
-from service.auth.repository import GET_ACCOUNT, GET_CALLER
+from service.auth.repository import GET_ACCOUNT, GET_CALLER, RENEW_HASH
 from service.idempotency.keys import CLAIM_KEY, GET_ANSWER, STORE_ANSWER
 from service.items.bulk_repository import OWNED_AS_JSON
 from service.items.repository import (
@@ -61,7 +61,7 @@ LOOK_UPS = {
     "users.update": (UPDATE_USER, (7, "seven@example.com", False, None)),
     "users.make_admin": (MAKE_ADMIN, (7,)),
     "users.password_hash": (GET_HASH, (7,)),
-    "users.change_password": (UPDATE_HASH, (7, "x", "y")),
+    "users.change_password": (UPDATE_HASH, (7, 0, "y")),
     "users.delete": (DELETE_USER, (7,)),
     "users.is_last_admin": (LOCK_ADMINS, (7,)),
     "items.get, an admin": (GET_ITEM, (7, None)),
@@ -74,6 +74,7 @@ LOOK_UPS = {
     "items.owner_exists": (OWNER_EXISTS, (7,)),
     "items.as_json": (OWNED_AS_JSON, (7,)),
     "auth.with_email": (GET_ACCOUNT, ("7@example.com",)),
+    "auth.renew_hash": (RENEW_HASH, (7, "x", "y")),
     "auth.caller": (GET_CALLER, (7, 0)),
     "ratelimit.get": (GET, (b"7",)),
     "ratelimit.hit": (HIT, ([b"7" * 32], [10], [60], [True], 1)),

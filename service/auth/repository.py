@@ -20,6 +20,12 @@ GET_CALLER = """
     WHERE id = $1 AND token_version = $2 AND is_active
 """
 
+RENEW_HASH = """
+    UPDATE users
+    SET password_hash = $3
+    WHERE id = $1 AND password_hash = $2
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
@@ -41,6 +47,10 @@ class AccountRepository:
         """The account with this e-mail address, however it is spelt."""
         row = await self._connection.fetchrow(GET_ACCOUNT, address_key(email))
         return None if row is None else Account(**row)
+
+    async def renew_hash(self, account: Account, password_hash: str) -> None:
+        """Store another hash of the same password, unless it was changed meanwhile. Tokens stay good."""
+        await self._connection.execute(RENEW_HASH, account.id, account.password_hash, password_hash)
 
     async def caller(self, claims: Claims) -> Caller | None:
         """Who a token speaks for, or `None` if that user is gone or inactive, or has ended its tokens since."""

@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Depends, Form, HTTPException, Request
 
 from service.access import PUBLIC
 from service.auth.schemas import AccessToken, Credentials
 from service.auth.service import AuthService
+from service.errors import Unprocessable
 from service.injection import Provide, inject
 from service.problems import answers
 from service.ratelimit.attempts import AttemptLimiter
@@ -14,7 +15,23 @@ from service.ratelimit.attempts import AttemptLimiter
 router = APIRouter(tags=["access"])
 
 
-@router.post("/token", summary="Sign in", responses=answers(401, 413, 429), dependencies=[PUBLIC])
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+async def _is_one_form(request: Request) -> None:
+    """Refuses another media type, which FastAPI takes for an empty form, and a field that comes twice (RFC 6749, 3.2)."""
+    media_type = request.headers.get("content-type", _FORMS[0]).partition(";")[0].strip().lower()
+    if media_type not in _FORMS:
+        raise HTTPException(415, f"body: must be a form, sent as {_FORMS[0]}", {"Accept": ", ".join(_FORMS)})
+    form = await request.form()
+    for field in Credentials.model_fields:
+        if len(form.getlist(field)) > 1:
+            raise Unprocessable(f"body.{field}: was sent more than once")
+
+
+@router.post(
+    "/token", summary="Sign in", responses=answers(401, 413, 429), dependencies=[PUBLIC, Depends(_is_one_form)]
+)
 @inject
 async def sign_in(
     credentials: Annotated[Credentials, Form()],

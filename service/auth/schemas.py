@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
-from service.types import STORABLE, storable
+from service.types import STORABLE, storable, storable_secret
 
 
 class Credentials(BaseModel):
@@ -19,7 +19,11 @@ class Credentials(BaseModel):
         AfterValidator(storable),
         Field(description="The e-mail address", examples=["ada@example.com"], json_schema_extra=STORABLE),
     ]
-    password: Annotated[SecretStr, Field(max_length=1024, examples=["correct horse battery staple"])]
+    password: Annotated[
+        SecretStr,
+        AfterValidator(storable_secret),
+        Field(max_length=1024, examples=["correct horse battery staple"], json_schema_extra=STORABLE),
+    ]
 
 
 class AccessToken(BaseModel):

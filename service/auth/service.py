@@ -26,12 +26,17 @@ class AuthService:
         self._tokens = tokens
 
     async def sign_in(self, credentials: Credentials) -> AccessToken:
-        """A token for a user. Raises `SignInRefused`, after the same work whatever the reason is."""
+        """A token for a user. Raises `SignInRefused`, after the same work whatever the reason is.
+
+        A hash that was made with other parameters than those configured is made anew.
+        """
         account = await self._accounts.with_email(credentials.username)
-        password = credentials.password.get_secret_value()
-        matches = await self._passwords.verify(password, None if account is None else account.password_hash)
-        if account is None or not matches or not account.is_active:
+        stored = account.password_hash if account is not None and account.is_active else None
+        matches, renewed = await self._passwords.verify_and_update(credentials.password.get_secret_value(), stored)
+        if account is None or not matches:
             raise SignInRefused
+        if renewed is not None:
+            await self._accounts.renew_hash(account, renewed)
         token = self._tokens.issue(Claims(sub=account.id, ver=account.token_version))
         return AccessToken(access_token=token, expires_in=self._tokens.seconds)
 

@@ -2,6 +2,7 @@
 
 import builtins
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
@@ -82,7 +83,7 @@ It waits for other transactions that remove an admin, so that each sees what the
 """
 
 GET_HASH = """
-    SELECT password_hash
+    SELECT password_hash, token_version
     FROM users
     WHERE id = $1
 """
@@ -90,7 +91,7 @@ GET_HASH = """
 UPDATE_HASH = """
     UPDATE users
     SET password_hash = $3, token_version = token_version + 1
-    WHERE id = $1 AND password_hash = $2
+    WHERE id = $1 AND token_version = $2
     RETURNING id
 """
 
@@ -105,6 +106,14 @@ class EmailTaken(BadRequest):
     """Another user has this e-mail address, however it is spelt."""
 
     message = "Email already registered"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPassword:
+    """A user's password as a hash, and the version of the user's tokens, which each change of password raises."""
+
+    hash: str
+    token_version: int
 
 
 ERROR_OF_CONSTRAINT = {"users_email_key": EmailTaken}
@@ -157,14 +166,17 @@ class UserRepository:
         """Delete a user with its items. Whether there was one."""
         return await self._connection.fetchval(DELETE_USER, user_id) is not None
 
-    async def password_hash(self, user_id: int) -> str | None:
-        """The hash of a user's password, or `None` without such a user."""
-        stored: str | None = await self._connection.fetchval(GET_HASH, user_id)
-        return stored
+    async def password(self, user_id: int) -> StoredPassword | None:
+        """What is stored of a user's password, or `None` without such a user."""
+        row = await self._connection.fetchrow(GET_HASH, user_id)
+        return None if row is None else StoredPassword(row["password_hash"], row["token_version"])
 
-    async def change_password(self, user_id: int, before: str, after: str) -> bool:
-        """Store another hash, and end the user's tokens. Not, and `False`, when the hash is no longer `before`."""
-        return await self._connection.fetchval(UPDATE_HASH, user_id, before, after) is not None
+    async def change_password(self, user_id: int, token_version: int, password_hash: str) -> bool:
+        """Store another hash, and end the user's tokens. Not, and `False`, when these were ended since `token_version`.
+
+        The hash itself is not compared: a sign-in may have made it anew, of the same password.
+        """
+        return await self._connection.fetchval(UPDATE_HASH, user_id, token_version, password_hash) is not None
 
 
 def _stored_key(email: str) -> str | None:

@@ -1,5 +1,6 @@
 """What a user looks like from outside."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -7,8 +8,10 @@ from email_validator import SPECIAL_USE_DOMAIN_NAMES
 from pydantic import AfterValidator, BeforeValidator, EmailStr, Field, SecretStr, StrictBool
 
 from service.items.schemas import Item
-from service.types import STORABLE, Input, storable
+from service.types import STORABLE, Input, storable_secret
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""What no keyboard types (RFC 8265, 4.2.2): a line break or a tab comes from a mistake in copying."""
 _RESERVED = rf"[.@]({'|'.join(SPECIAL_USE_DOMAIN_NAMES)})$"
 """What no address ends with (RFC 6761)."""
 
@@ -19,8 +22,9 @@ def _bare(email: object) -> object:
     return email
 
 
-def _storable(password: SecretStr) -> SecretStr:
-    storable(password.get_secret_value())
+def _without_controls(password: SecretStr) -> SecretStr:
+    if _CONTROL.search(password.get_secret_value()):
+        raise ValueError("a control character does not belong in a password")
     return password
 
 
@@ -31,8 +35,13 @@ Email = Annotated[
 ]
 Password = Annotated[
     SecretStr,
-    AfterValidator(_storable),
+    AfterValidator(storable_secret),
     Field(min_length=1, max_length=1024, examples=["correct horse battery staple"], json_schema_extra=STORABLE),
+]
+NewPassword = Annotated[
+    Password,
+    AfterValidator(_without_controls),
+    Field(json_schema_extra={"pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$"}),
 ]
 
 
@@ -40,7 +49,7 @@ class NewUser(Input):
     """Someone who registers."""
 
     email: Email
-    password: Password
+    password: NewPassword
 
 
 class ChangedUser(Input):
@@ -56,7 +65,7 @@ class ChangedPassword(Input):
     """A password in the place of another."""
 
     current_password: Annotated[Password | None, Field(description="Only an admin may leave it out.")] = None
-    password: Password
+    password: NewPassword
 
 
 @dataclass(slots=True)

@@ -82,16 +82,16 @@ class UserService:
 
         Raises `UserNotFound`, `WrongPassword` and `PasswordTooShort`.
         """
-        stored = await self._users.password_hash(user_id)
+        stored = await self._users.password(user_id)
         if stored is None:
             raise UserNotFound
         if change.current_password is not None:
-            known = await self._passwords.verify(change.current_password.get_secret_value(), stored)
+            known = await self._passwords.verify(change.current_password.get_secret_value(), stored.hash)
         else:
             known = caller.is_admin
         password_hash = await self._passwords.hash(change.password.get_secret_value())
         with self._callers.changing(user_id):
-            if not known or not await self._users.change_password(user_id, stored, password_hash):
+            if not known or not await self._users.change_password(user_id, stored.token_version, password_hash):
                 raise WrongPassword
 
     async def delete(self, user_id: int) -> None:
