@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -23,6 +23,7 @@ from service.documentation.router import router as documentation_router
 from service.drain import Drain
 from service.garbage import frozen_gc
 from service.health.router import router as health_router
+from service.interrupt import interruptible
 from service.items.bulk_router import router as bulk_router
 from service.items.router import router as items_router
 from service.middleware import BodyLimits, Edge, Hosts, RequestScope, check_loopback, check_query
@@ -62,7 +63,9 @@ def create_app(container: Container) -> FastAPI:
             logger.warning(
                 "auth.mode is OPEN: every client on this machine is an admin without signing in. For development only"
             )
-        async with opened(container):
+        async with AsyncExitStack() as stack:
+            with interruptible("the start"):
+                await stack.enter_async_context(opened(container))
             with drain.on_sigterm(), frozen_gc(enabled=settings.performance.freeze_gc):
                 yield
 

@@ -9,7 +9,7 @@ import asyncpg
 
 from service.auth.tokens import CLOCK_TOLERANCE
 from service.database.failures import reason
-from service.migrations import HEAD
+from service.migrations import APPLIED, HISTORY, MigrationError
 from service.startup import Target
 
 TABLES = ("users", "items", "rate_limits", "idempotency_keys")
@@ -61,13 +61,12 @@ async def _privileges(connection: "asyncpg.Connection[asyncpg.Record]") -> Check
 async def _schema(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
     exists = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
     try:
-        revision = await connection.fetchval("SELECT max(version_num) FROM alembic_version") if exists else None
+        schema = HISTORY.compare([row[0] for row in await connection.fetch(APPLIED)] if exists else [])
     except asyncpg.InsufficientPrivilegeError as error:
         return Check("schema", False, f"{reason(error)}: GRANT SELECT on it")
-    if (revision or "") < HEAD:
-        said = f"at {revision or 'nothing'}, and the code needs {HEAD}: run `poolkeeper migrate`"
-        return Check("schema", False, said)
-    return Check("schema", True, f"at {revision}")
+    except MigrationError as error:
+        return Check("schema", False, str(error))
+    return Check("schema", not schema.behind, schema.said)
 
 
 async def _clock(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:

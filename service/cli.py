@@ -15,7 +15,8 @@ from service.checks import checks
 from service.configuration import EXIT_STATUS, ConfigurationError
 from service.database import DatabaseError, EmbeddedServerError
 from service.errors import ServiceError
-from service.migrations import HEAD, MigrationError
+from service.interrupt import interruptible
+from service.migrations import HEAD, HISTORY, MigrationError
 from service.settings import Settings, shown
 from service.startup import Target, container_scope, target
 from service.users.schemas import NewUser, User
@@ -64,6 +65,7 @@ def migrate(
         str, typer.Option(help="Revision to go to, up or down; `head`, or `base` for an empty database.")
     ] = "head",
     sql: Annotated[bool, typer.Option(help="Print the SQL instead of running it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Go down without being asked.")] = False,
 ) -> None:
     """Bring the database schema to a revision."""
     if context.invoked_subcommand is not None:
@@ -73,8 +75,8 @@ def migrate(
     if sql:
         typer.echo(runner.sql(to))
         return
-
-    before, after = _with_database(lambda postgres: runner.migrate(postgres.connect, to))
+    down_from = None if yes or to == "head" else _agreed(to)
+    before, after = _with_database(lambda postgres: runner.migrate(postgres.connect, to, down_from=down_from))
     typer.echo(f"at {after or 'base'} already" if before == after else f"from {before or 'base'} to {after or 'base'}")
 
 
@@ -83,10 +85,40 @@ def status() -> None:
     """Say which revision the schema has. Exit status 1 when it is behind the code."""
     from service.migrations import runner  # noqa: PLC0415 - imports Alembic and SQLAlchemy
 
-    revision = _with_database(lambda postgres: runner.current(postgres.connect))
-    typer.echo(f"schema: {revision or 'base'}, code: {HEAD}")
-    if (revision or "") < HEAD:
+    applied = _with_database(lambda postgres: runner.applied(postgres.connect))
+    schema = HISTORY.compare(applied)
+    typer.echo(f"schema: {' and '.join(sorted(applied)) or 'base'}, code: {HEAD}")
+    if schema.ahead:
+        typer.echo(f"The schema is {schema.said}")
+    if schema.behind:
         raise typer.Exit(1)
+
+
+def _agreed(to: str) -> str | None:
+    """Where the schema is before it goes down; `None` when it does not. Asks in production, and beside other sessions.
+
+    Raises `MigrationError` when that is not wanted, or nobody is there to be asked.
+    """
+    from service.migrations import runner  # noqa: PLC0415 - imports Alembic and SQLAlchemy
+
+    descent = _with_database(lambda postgres: runner.descent(postgres.connect, to))
+    if descent is None:
+        return None
+    is_production = Settings().environment == "production"
+    if is_production or descent.sessions:
+        sessions = ", ".join(f"{name} ({count})" for name, count in descent.sessions)
+        lost = [
+            f"Going down from {descent.before} to {to} undoes:",
+            *(f"  {name}: {what}" for name, what in descent.undone),
+        ]
+        lost += ["This is production."] if is_production else []
+        lost += [f"Others are connected to this database: {sessions}."] if sessions else []
+        typer.echo("\n".join(lost), err=True)
+        if not sys.stdin.isatty():
+            raise MigrationError("Nothing was changed. To do it all the same, say so: --yes")
+        if not typer.confirm("Go down?", err=True):
+            raise MigrationError("Nothing was changed")
+    return descent.before
 
 
 @users.command("create")
@@ -159,8 +191,9 @@ def _password() -> str:
 
 def _with_database(work: Callable[[Target], Awaitable[T]]) -> T:
     async def run() -> T:
-        async with target(Settings()) as postgres:
-            return await work(postgres)
+        with interruptible("the command"):
+            async with target(Settings()) as postgres:
+                return await work(postgres)
 
     return asyncio.run(run())
 

@@ -15,7 +15,7 @@ from dependency_injector.containers import Container
 from service.database import Database, DatabaseUnavailable, EmbeddedServer
 from service.database.hosts import Connector, Secret
 from service.injection import CONTAINER
-from service.migrations import HEAD, DatabaseAbsent, MigrationError
+from service.migrations import HISTORY, DatabaseAbsent, MigrationError, SchemaAhead
 from service.settings import Settings
 
 logger = logging.getLogger("service")
@@ -112,11 +112,13 @@ async def target(settings: Settings) -> AsyncIterator[Target]:
         return
     server = EmbeddedServer(settings.embedded_data_dir)
     with _ends_on_hangup():
-        dsn = await asyncio.to_thread(server.start)
+        starting = asyncio.create_task(asyncio.to_thread(server.start))
         try:
+            dsn = await asyncio.shield(starting)
             logger.info("embedded PostgreSQL with its data in %s", server.data_dir)
             yield Target(dsn, settings.database_password, settings)
         finally:
+            await asyncio.wait([starting])  # a thread cannot be cancelled: what it starts is stopped
             await asyncio.to_thread(server.stop)
 
 
@@ -168,5 +170,9 @@ class _UpToDate:
 async def _migrate_if_behind(postgres: Target) -> None:
     from service.migrations import runner  # noqa: PLC0415 - imports Alembic and SQLAlchemy, which serving does not need
 
-    if (await runner.current(postgres.connect) or "") < HEAD:
-        await runner.migrate(postgres.connect)
+    schema = HISTORY.compare(await runner.applied(postgres.connect))
+    try:
+        if schema.behind or schema.ahead:
+            await runner.migrate(postgres.connect)
+    except SchemaAhead as error:
+        logger.warning("%s", error)

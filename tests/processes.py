@@ -117,6 +117,16 @@ def answer(url: str, process: subprocess.Popen[Any], seconds: float = 30) -> htt
             sleep(0.05)
 
 
+def until_said(words: str, cwd: Path, process: subprocess.Popen[str], seconds: float = 60) -> str:
+    """What a process in the background has said, once these words are among it."""
+    deadline = monotonic() + seconds
+    while words not in (said := (cwd / "output.txt").read_text()):
+        assert process.poll() is None, f"the process ended without saying {words!r}: {said}"
+        assert monotonic() < deadline, f"nothing about {words!r}: {said}"
+        sleep(0.05)
+    return said
+
+
 def end(process: subprocess.Popen[str], sent: signal.Signals = signal.SIGINT, seconds: float = 20) -> int:
     """Ask a process to end, and wait until it has. Gives its status."""
     process.send_signal(sent)

@@ -7,11 +7,9 @@ from asyncpg import PostgresError, UndefinedTableError
 from service.database import Database, DatabaseError, PoolTimeout, ScopedConnection
 from service.drain import Drain
 from service.errors import Unavailable
-from service.migrations import HEAD
+from service.migrations import APPLIED, HISTORY, MigrationError
 
 logger = logging.getLogger("service")
-
-SCHEMA_REVISION = "SELECT max(version_num) FROM alembic_version"
 
 
 class NotReady(Unavailable):
@@ -32,10 +30,19 @@ class HealthService:
             raise NotReady("draining: the service is stopping")
         if not self._database.is_open:
             raise NotReady("starting: the pool is not open yet")
+        applied = await self._applied()
         try:
-            revision = await self._connection.fetchval(SCHEMA_REVISION)
+            schema = HISTORY.compare(applied)
+        except MigrationError as error:
+            raise NotReady(str(error)) from error
+        if schema.behind:
+            raise NotReady(f"the schema is {schema.said}")
+
+    async def _applied(self) -> list[str]:
+        try:
+            return [row[0] for row in await self._connection.fetch(APPLIED)]
         except UndefinedTableError:
-            revision = None
+            return []
         except PoolTimeout as error:
             raise NotReady("busy: no connection became free in time") from error
         except DatabaseError as error:
@@ -43,7 +50,3 @@ class HealthService:
         except PostgresError as error:
             logger.warning("the schema's revision cannot be read: %s", error)
             raise NotReady("the schema's revision cannot be read; the log says why") from error
-        if revision is None or revision < HEAD:
-            raise NotReady(
-                f"the schema is at {revision or 'nothing'} and the code needs {HEAD}: run `poolkeeper migrate`"
-            )

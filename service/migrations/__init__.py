@@ -2,20 +2,16 @@
 
 from pathlib import Path
 
+from service.migrations.history import DatabaseAbsent, MigrationError, SchemaAhead, read
+
+__all__ = ["APPLIED", "HEAD", "HISTORY", "VERSIONS", "DatabaseAbsent", "MigrationError", "SchemaAhead"]
+
 VERSIONS = Path(__file__).parent / "versions"
 
+HISTORY = read(VERSIONS)
 
-def _head() -> str:
-    """The newest revision: files are named for their number, and numbers grow. A test compares it with Alembic's."""
-    return max(path.name for path in VERSIONS.glob("[0-9]*.py")).split("_")[0]
+HEAD = " and ".join(HISTORY.heads)
+"""The newest revision. There are two only while `HISTORY.mistake` says so."""
 
-
-HEAD = _head()
-
-
-class MigrationError(Exception):
-    """The schema cannot be brought to the revision. The message says why."""
-
-
-class DatabaseAbsent(MigrationError):
-    """There is no server, or none that takes connections yet: later there may be one."""
+APPLIED = "SELECT version_num FROM alembic_version"
+"""The revisions that the database is at: one row, or none before the first."""

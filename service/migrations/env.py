@@ -6,7 +6,14 @@ connection = context.config.attributes.get("connection")
 if connection is None:
     context.configure(dialect_name="postgresql", literal_binds=True)
 else:
-    context.configure(connection=connection, transaction_per_migration=True)
+    limits = context.config.attributes["limits"]
+    context.configure(
+        connection=connection,
+        transaction_per_migration=True,
+        on_version_apply=lambda ctx, **_: ctx.connection.exec_driver_sql(
+            limits
+        ),  # a revision may have set others for itself
+    )
 
 with context.begin_transaction():
     context.run_migrations()

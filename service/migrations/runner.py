@@ -1,8 +1,10 @@
 """Runs Alembic over asyncpg: no second driver, and no ORM."""
 
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,69 +12,105 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from service.database.failures import breaks_connection, reason
-from service.migrations import DatabaseAbsent, MigrationError
+from service.migrations import APPLIED, HISTORY, MigrationError, SchemaAhead
+from service.migrations.turn import Connect, connected, turn
 
-_LOCK = 7_665_443_217_001
-"""The advisory lock that one migration at a time holds; any number that nobody else uses."""
 _LOCK_TIMEOUT = "10s"
 """A statement that waits longer for a table's lock fails: a migration must not queue up the whole service behind it."""
 _STATEMENT_TIMEOUT = "15min"
 
+INVALID_INDEXES = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid ORDER BY 1"
+"""What CREATE INDEX CONCURRENTLY leaves when it fails."""
+
+SESSIONS = """
+    SELECT coalesce(nullif(application_name, ''), 'unnamed')
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND coalesce(backend_type, 'client backend') = 'client backend'
+    ORDER BY 1
+"""
+
+ADVICE = {
+    "25006": "The server is read-only, as a replica is: migrate on its primary",
+    "42501": "Migrate with a role that owns the tables and may create in their schema",
+    "55P03": "Others held a table's lock for too long: try again when they are done. "
+    "What waits for nobody's tables, as CREATE INDEX CONCURRENTLY, may wait longer: SET lock_timeout = 0 before it",
+    "57014": "The statement was cancelled, or took too long",
+}
+"""What to do about an error of PostgreSQL, by its SQLSTATE."""
+
 T = TypeVar("T")
-Connect = Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]]
 
 
-async def migrate(connect: Connect, to: str = "head") -> tuple[str | None, str | None]:
+@dataclass(frozen=True, slots=True)
+class Descent:
+    """What going down would undo: each revision with what its `downgrade` says, and how many sessions each program has."""
+
+    before: str
+    undone: tuple[tuple[str, str], ...]
+    sessions: tuple[tuple[str, int], ...]
+
+
+async def migrate(connect: Connect, to: str = "head", *, down_from: str | None = None) -> tuple[str | None, str | None]:
     """Bring the schema to a revision, up or down. Processes that do so at once do it once, one after the other.
 
     `connect` gives a new connection of a role that may create tables. `to`: a revision, `head`, or `base` for none.
+    `down_from`: where `descent` found the schema; when it is elsewhere by now, nothing is done.
     Returns the revisions before and after, both read while no other process migrates.
 
-    Raises `MigrationError` for an unknown revision or a statement that fails, and `DatabaseAbsent` without a server; what
-    earlier revisions did is kept.
+    Raises `MigrationError` for an unknown revision or a statement that fails, `SchemaAhead` when the schema is at a
+    revision of other code, and `DatabaseAbsent` without a server; what earlier revisions did is kept.
     """
-    async with _connected(connect) as connection:
-        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK, timeout=None)
-        await connection.execute(
-            f"SET lock_timeout = '{_LOCK_TIMEOUT}'; SET statement_timeout = '{_STATEMENT_TIMEOUT}'"
-        )
-        return await _on(connection, lambda sync: _move(sync, to))
+    HISTORY.check()
+    async with turn(connect) as connection:
+        await connection.execute(_limits())
+        return await _on(connection, lambda sync: _move(sync, to, down_from))
+
+
+async def applied(connect: Connect) -> tuple[str, ...]:
+    """The revisions that the schema is at: none before the first migration. Raises as `migrate` does."""
+    async with connected(connect) as connection:
+        return await _applied(connection)
 
 
 async def current(connect: Connect) -> str | None:
     """The revision of the schema, or `None` before the first migration. Raises as `migrate` does."""
-    async with _connected(connect) as connection:
-        exists = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
-        return await connection.fetchval("SELECT max(version_num) FROM alembic_version") if exists else None
+    return _named(await applied(connect))
 
 
-@asynccontextmanager
-async def _connected(connect: Connect) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
-    try:
-        connection = await connect()
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        kind = DatabaseAbsent if breaks_connection(error) else MigrationError
-        raise kind(f"cannot connect to PostgreSQL to migrate: {reason(error)}") from error
-    try:
-        yield connection
-    except asyncpg.PostgresError as error:
-        raise MigrationError(f"the schema cannot be read or changed: {reason(error)}") from error
-    finally:
-        await connection.close()
+async def descent(connect: Connect, to: str) -> Descent | None:
+    """What `migrate` would undo on the way to a revision; `None` when that is not a way down. Raises as `migrate` does."""
+    HISTORY.check()
+    async with connected(connect) as connection:
+        before = await _applied(connection)
+        sessions = Counter(row[0] for row in await connection.fetch(SESSIONS))
+    scripts = ScriptDirectory.from_config(_config(io.StringIO()))
+    with _explained(to):
+        if not _is_down(scripts, before, to):
+            return None
+        steps = list(scripts.iterate_revisions(before, to, select_for_downgrade=True))
+    undone = tuple((step.revision, step.module.downgrade.__doc__ or step.doc) for step in steps)
+    return Descent(_named(before) or "base", undone, tuple(sessions.items()))
 
 
 def sql(to: str = "head") -> str:
     """The SQL that brings an empty database to a revision. Raises `MigrationError` for an unknown one."""
+    HISTORY.check()
     output = io.StringIO()
-    _upgrade(_config(output), to, as_sql=True)
+    with _explained(to):
+        command.upgrade(_config(output), to, sql=True)
     return output.getvalue()
+
+
+async def _applied(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple[str, ...]:
+    exists = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
+    return tuple(row[0] for row in await connection.fetch(APPLIED)) if exists else ()
 
 
 async def _on(connection: "asyncpg.Connection[asyncpg.Record]", work: Callable[[Connection], T]) -> T:
@@ -86,36 +124,71 @@ async def _on(connection: "asyncpg.Connection[asyncpg.Record]", work: Callable[[
     return result
 
 
-def _move(connection: Connection, to: str) -> tuple[str | None, str | None]:
+def _move(connection: Connection, to: str, down_from: str | None) -> tuple[str | None, str | None]:
     config = _config(io.StringIO())
-    config.attributes["connection"] = connection
-    before = MigrationContext.configure(connection).get_current_revision()
+    config.attributes.update(connection=connection, limits=_limits())
+    before = _heads(connection)
+    if down_from is not None and _named(before) != down_from:
+        raise MigrationError(f"the schema was at {down_from}, and is at {_named(before) or 'base'} by now: ask again")
+    with _explained(to, connection):
+        if _is_down(ScriptDirectory.from_config(config), before, to):
+            command.downgrade(config, to)
+        else:
+            command.upgrade(config, to)
+    return _named(before), _named(_heads(connection))
+
+
+def _limits() -> str:
+    """The statement that limits each statement of a migration, until a revision sets others for itself."""
+    return (
+        f"SELECT set_config('lock_timeout', '{_LOCK_TIMEOUT}', false), "
+        f"set_config('statement_timeout', '{_STATEMENT_TIMEOUT}', false)"
+    )
+
+
+def _heads(connection: Connection) -> tuple[str, ...]:
+    heads = MigrationContext.configure(connection).get_current_heads()
     connection.commit()
-    if to == "base" or (before is not None and to != "head" and to < before):
-        _downgrade(config, to)
-    else:
-        _upgrade(config, to)
-    return before, MigrationContext.configure(connection).get_current_revision()
+    return heads
 
 
-def _upgrade(config: Config, to: str, *, as_sql: bool = False) -> None:
-    with _explained(to):
-        command.upgrade(config, to, sql=as_sql)
+def _named(revisions: Iterable[str]) -> str | None:
+    return " and ".join(sorted(revisions)) or None
 
 
-def _downgrade(config: Config, to: str) -> None:
-    with _explained(to):
-        command.downgrade(config, to)
+def _is_down(scripts: ScriptDirectory, before: tuple[str, ...], to: str) -> bool:
+    """Whether a revision comes before those that the schema is at. Raises `SchemaAhead` when the code does not know these."""
+    schema = HISTORY.compare(before)
+    if schema.ahead:
+        raise SchemaAhead(f"the schema is {schema.said}. Nothing was changed: migrate with that code")
+    if to in {"base", "head", "heads"} or to.startswith(("+", "-")):
+        return to == "base" or to.startswith("-")
+    target = scripts.get_revision(to).revision
+    return any(target in HISTORY.ancestors(name) - {name} for name in before)
 
 
 @contextmanager
-def _explained(to: str) -> Iterator[None]:
+def _explained(to: str, connection: Connection | None = None) -> Iterator[None]:
     try:
         yield
     except CommandError as error:
         raise MigrationError(f"cannot migrate to {to!r}: {error}") from error
     except DBAPIError as error:
-        raise MigrationError(f"a migration towards {to!r} failed, and was rolled back: {error.orig}") from error
+        reason = error.orig.__cause__ or error.orig if error.orig is not None else error
+        said = [f"a migration towards {to!r} failed, and was rolled back: {reason}"]
+        said += [ADVICE[state]] if (state := getattr(reason, "sqlstate", None)) in ADVICE else []
+        said += [_what_stays(connection)] if connection is not None and not error.connection_invalidated else []
+        raise MigrationError("\n".join(filter(None, said))) from error
+
+
+def _what_stays(connection: Connection) -> str:
+    """What a revision that failed outside a transaction leaves, and what to do about it."""
+    connection.rollback()
+    indexes = connection.exec_driver_sql(INVALID_INDEXES).scalars().all()
+    drop = "; ".join(f"DROP INDEX CONCURRENTLY {index}" for index in indexes)
+    return (
+        f"An index that is made outside a transaction stays, and is invalid: {drop}, then migrate again" if drop else ""
+    )
 
 
 def _config(output: io.StringIO) -> Config:

@@ -71,8 +71,8 @@ async def test_not_ready_while_the_schema_is_behind(empty_dsn: str, monkeypatch:
     async with container.database().scope("pretend"):
         await container.connection().execute("CREATE TABLE alembic_version (version_num text)")
         assert _refused(await _ready(container), "at nothing")
-        await container.connection().execute("INSERT INTO alembic_version VALUES ('0000')")
-        assert _refused(await _ready(container), "at 0000")
+        await container.connection().execute("INSERT INTO alembic_version VALUES ('0001')")
+        assert _refused(await _ready(container), "at 0001")
         await container.connection().execute("UPDATE alembic_version SET version_num = '9999'")
     assert (await _ready(container)).status_code == 200, "a schema ahead of the code is that of the next version"
     await container.shutdown_resources()  # type: ignore[misc]

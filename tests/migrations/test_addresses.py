@@ -6,7 +6,7 @@ import pytest
 from service.addresses import address_key
 from service.auth.repository import GET_ACCOUNT
 from service.migrations import MigrationError, runner
-from service.migrations.runner import Connect
+from service.migrations.turn import Connect
 
 NASTY = [
     "ada@example.com",

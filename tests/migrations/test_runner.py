@@ -7,7 +7,7 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from service.migrations import HEAD, DatabaseAbsent, MigrationError, runner
-from service.migrations.runner import Connect
+from service.migrations.turn import Connect
 
 SCHEMA = """
     SELECT 'column' AS kind, table_name || '.' || column_name AS name,

@@ -1,0 +1,75 @@
+"""SIGTERM and Ctrl-C while a program starts, or migrates: what is under way is cancelled, and the process ends by the signal."""
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+logger = logging.getLogger("service")
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def interruptible(what: str) -> Iterator[None]:
+    """While this is open, SIGTERM and SIGINT cancel the running task. It may clean up; then the process ends by that signal.
+
+    uvicorn, which has handlers of its own, looks at what they noted only after the application has started. The same
+    signal a second time ends the process at once. A signal that comes too late to interrupt anything goes to the handler
+    that was there before. Outside the main thread, where no handler can be set, it does nothing.
+
+    `what`: what is interrupted, for the log.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    interruption = _Interruption(what)
+    before = {number: signal.signal(number, interruption.receive) for number in _SIGNALS}
+    try:
+        yield
+    except BaseException:
+        if interruption.received:
+            _end_by(interruption.received[0])
+        raise
+    finally:
+        interruption.is_over = True
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for received in interruption.received:
+        signal.raise_signal(received)
+
+
+class _Interruption:
+    """The signals that came while one task ran."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self.received: list[int] = []
+        self.is_over = False
+
+    def receive(self, number: int, _: FrameType | None) -> None:
+        """Cancel the task for the first signal, and end the process for a repeated one."""
+        if number in self.received:
+            _end_by(number)
+        self.received.append(number)
+        if len(self.received) == 1:
+            self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        if self._task is not None and not self.is_over:
+            logger.warning("%s interrupts %s", signal.Signals(self.received[0]).name, self._what)
+            self._task.cancel()
+
+
+def _end_by(number: int) -> NoReturn:
+    """End the process as the signal does, which its parent sees; process 1 of a container ignores it, and exits."""
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+    os._exit(128 + number)

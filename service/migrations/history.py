@@ -1,0 +1,153 @@
+"""The revisions of the schema as a graph, read from their files. Importing it does not import Alembic."""
+
+import ast
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+_AS_ADVISED = "Leave the one unchanged that databases already have."
+
+
+class MigrationError(Exception):
+    """The schema cannot be brought to the revision. The message says why."""
+
+
+class DatabaseAbsent(MigrationError):
+    """There is no server, or none that takes connections yet: later there may be one."""
+
+
+class SchemaAhead(MigrationError):
+    """The schema is at a revision that this code does not have: newer code, or another branch, has migrated it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One file: the revision's name, and the names of those that it follows."""
+
+    name: str
+    follows: tuple[str, ...]
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How a database's schema stands to this code. `said`: the same for people, with what to do."""
+
+    behind: bool
+    ahead: bool
+    said: str
+
+
+@dataclass(frozen=True)
+class History:
+    """All revisions of the code, in the order of their files' names."""
+
+    revisions: tuple[Revision, ...]
+
+    @cached_property
+    def heads(self) -> tuple[str, ...]:
+        """The revisions that no other follows: one, unless two branches have been merged."""
+        followed = {name for revision in self.revisions for name in revision.follows}
+        return tuple(dict.fromkeys(revision.name for revision in self.revisions if revision.name not in followed))
+
+    @cached_property
+    def mistake(self) -> str:
+        """What is wrong with the revisions, and how to mend it; empty when they lead to one head."""
+        return next(self._mistakes(), "")
+
+    def ancestors(self, name: str) -> set[str]:
+        """A revision, and all that come before it."""
+        found: set[str] = set()
+        open_ends = [name]
+        while open_ends:
+            if (here := open_ends.pop()) not in found:
+                found.add(here)
+                open_ends += [
+                    before for revision in self.revisions if revision.name == here for before in revision.follows
+                ]
+        return found
+
+    def compare(self, applied: Collection[str]) -> Comparison:
+        """What a database whose `alembic_version` has these rows is to this code.
+
+        Raises `MigrationError` when the code's own revisions do not lead to one head.
+        """
+        self.check()
+        at, head = " and ".join(sorted(applied)) or "nothing", self.heads[0]
+        if unknown := sorted(set(applied) - {revision.name for revision in self.revisions}):
+            said = (
+                f"at {at} and the code has no revision {' and '.join(unknown)}, only up to {head}: "
+                "newer code or another branch has migrated it"
+            )
+            return Comparison(behind=False, ahead=True, said=said)
+        if set(applied) == {head}:
+            return Comparison(behind=False, ahead=False, said=f"at {at}")
+        return Comparison(behind=True, ahead=False, said=f"at {at} and the code needs {head}: run `poolkeeper migrate`")
+
+    def check(self) -> None:
+        """Raises `MigrationError` when the revisions do not lead to one head."""
+        if self.mistake:
+            raise MigrationError(self.mistake)
+
+    def _mistakes(self) -> Iterator[str]:
+        by_name: dict[str, Revision] = {}
+        for revision in self.revisions:
+            if (other := by_name.setdefault(revision.name, revision)) is not revision:
+                yield self._renumbered(other, revision)
+        for revision in self.revisions:
+            for name in revision.follows:
+                if name not in by_name:
+                    yield (
+                        f"{revision.file} follows {name!r}, and no file has that revision: "
+                        "write the one that it follows into its down_revision, or bring the file back"
+                    )
+        if not self.heads:
+            yield "no revision is the last: each file's down_revision names another, in a circle, or there is no file"
+        if len(self.heads) > 1:
+            yield self._put_in_order(by_name)
+
+    def _renumbered(self, kept: Revision, moved: Revision) -> str:
+        """How to mend one name given twice: the second file becomes the last revision."""
+        others = History(tuple(revision for revision in self.revisions if revision is not moved))
+        last = next(iter(others.heads), moved.name)
+        new = self._next_name(moved.name)
+        file = new + moved.file.removeprefix(moved.name) if moved.file.startswith(moved.name) else moved.file
+        return (
+            f"{kept.file} and {moved.file} both are revision {moved.name!r}, from two branches. Put one after the other: "
+            f"rename {moved.file} to {file}, and write into it revision = {new!r} and down_revision = {last!r}. {_AS_ADVISED}"
+        )
+
+    def _put_in_order(self, by_name: dict[str, Revision]) -> str:
+        """How to mend two heads: the first revision of the second branch follows the first branch."""
+        first, second = self.heads[:2]
+        shared = self.ancestors(first)
+        start = by_name[second]
+        while earlier := [name for name in start.follows if name not in shared]:
+            start = by_name[earlier[0]]
+        return (
+            f"two revisions are the last: {by_name[first].file} and {by_name[second].file}, from two branches. "
+            f"Put one branch after the other: write into {start.file} down_revision = {first!r}. {_AS_ADVISED}"
+        )
+
+    def _next_name(self, name: str) -> str:
+        numbers = [int(revision.name) for revision in self.revisions if revision.name.isdecimal()]
+        return f"{max(numbers) + 1:0{len(name)}}" if name.isdecimal() else f"{name}_2"
+
+
+def read(folder: Path) -> History:
+    """The history in a folder of Alembic's revision files."""
+    return History(tuple(revision for file in sorted(folder.glob("*.py")) for revision in _revision(file)))
+
+
+def _revision(file: Path) -> Iterator[Revision]:
+    """The revision in a file: none when it has no `revision`."""
+    values: dict[str, object] = {}
+    for statement in ast.parse(file.read_text(encoding="utf-8"), str(file)).body:
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        names = [target.id for target in targets if isinstance(target, ast.Name)]
+        if names and names[0] in {"revision", "down_revision"} and isinstance(statement, ast.Assign | ast.AnnAssign):
+            values[names[0]] = ast.literal_eval(statement.value) if statement.value is not None else None
+    if isinstance(name := values.get("revision"), str):
+        follows = values.get("down_revision") or ()
+        yield Revision(name, (follows,) if isinstance(follows, str) else tuple(map(str, follows)), file.name)  # type: ignore[call-overload]
