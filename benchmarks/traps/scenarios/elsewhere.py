@@ -99,7 +99,7 @@ async def pipelined(stage: Stage) -> None:
         address = urlsplit(stage.url)
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
         for work, last in ((first, "keep-alive"), (second, "close")):
-            writer.write(f"GET {route(work)} HTTP/1.1\r\nHost: loopback\r\nConnection: {last}\r\n\r\n".encode())
+            writer.write(f"GET {route(work)} HTTP/1.1\r\nHost: {address.netloc}\r\nConnection: {last}\r\n\r\n".encode())
         answers = (await reader.read()).decode()
         writer.close()
         if answers.count("200 OK") != 2:  # noqa: PLR2004 - both
