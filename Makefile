@@ -36,29 +36,44 @@ image-test: .venv/development.stamp
 browser-test: .venv/development.stamp
 	$(BIN)/pytest -m browser
 
+# CHECK=1, for CI: benchmarks in a short form, into build/pages; then rows and verdicts are compared with the page in docs
+PAGES := $(if $(CHECK),build/pages,docs)
+compare = $(if $(CHECK),$(1)/bin/python -m benchmarks.pages $(PAGES)/$(2) docs/$(2))
+BENCH := .venv-bench/bin/python
+
 traps: .venv-traps/stamp
-	.venv-traps/bin/python -m benchmarks.traps docs/traps.md
+	@mkdir -p $(PAGES)
+	.venv-traps/bin/python -m benchmarks.traps $(PAGES)/traps.md
+	@$(call compare,.venv-traps,traps.md)
 
 bench: .venv-bench/stamp
-	.venv-bench/bin/python -m benchmarks.http docs/benchmarks.md
+	@mkdir -p $(PAGES)
+	$(BENCH) -m benchmarks.http $(if $(CHECK),--short) $(PAGES)/benchmarks.md
+	@$(call compare,.venv-bench,benchmarks.md)
 
 bench-quick: .venv-bench/stamp
-	.venv-bench/bin/python -m benchmarks.http --quick
+	$(BENCH) -m benchmarks.http --quick $(if $(CHECK),--short)
 
 bench-micro: .venv-bench/stamp
-	.venv-bench/bin/python -m pytest benchmarks/micro/bench_pieces.py -q --benchmark-columns=min,median,iqr,rounds --benchmark-sort=name
+	$(BENCH) -m pytest benchmarks/micro/bench_pieces.py -q --benchmark-columns=min,median,iqr,rounds --benchmark-sort=name $(if $(CHECK),--benchmark-disable)
 
 bench-layers: .venv-bench/stamp
-	.venv-bench/bin/python -m benchmarks.micro.layers
+	$(BENCH) -m benchmarks.micro.layers
 
 bench-instructions: .venv-bench/stamp
-	.venv-bench/bin/python -m benchmarks.micro.instructions
+	$(BENCH) -m benchmarks.micro.instructions
 
 bench-start: .venv-bench/stamp
-	.venv-bench/bin/python -m benchmarks.cost.start
+	$(BENCH) -m benchmarks.cost.start $(if $(CHECK),--rounds 1)
+
+SHORT_memory := --requests 10000 --cancelled 1000
+SHORT_lists := --rows 1000 2000 3000
+SHORT_bends := --seconds 1 --rounds 1
 
 bench-memory bench-lists bench-bends: bench-%: .venv-bench/stamp
-	.venv-bench/bin/python -m benchmarks.cost.$* docs/performance/$*.md
+	@mkdir -p $(PAGES)/performance
+	$(BENCH) -m benchmarks.cost.$* $(PAGES)/performance/$*.md $(if $(CHECK),$(SHORT_$*))
+	@$(call compare,.venv-bench,performance/$*.md)
 
 lock: .venv/development.stamp
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet uv

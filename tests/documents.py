@@ -4,7 +4,7 @@ import re
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import dropwhile, groupby
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ BEFORE_A_COMMAND = re.compile(r"\w+=.*|env|exec|export|sudo|time", re.DOTALL)
 PATH = re.compile(
     r"(?:\./|--?[\w-]+=)?((?:benchmarks|config|docs|examples|requirements|service|tests)/[\w./*-]*)(?:::.*)?"
 )
+
+NOT_IN_CI = {"run"}  # it serves until it is ended: tests/test_main.py starts what it starts
 
 Finding = tuple[int, str]  # the line of what was looked at, and what is wrong with it: nothing when that is empty
 
@@ -93,9 +95,7 @@ def wrong_words(words: list[str]) -> Iterator[str]:
     """What a command names and the repository does not have."""
     name, arguments = Path(words[0]).name, words[1:]
     if name == "make":
-        targets = re.findall(r"^([a-z][\w-]*):(?!=)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-        unknown = [word for word in arguments if word not in targets and not re.match(r"-|\w+=", word)]
-        yield from (f"the Makefile has no target {word}" for word in unknown)
+        yield from wrong_targets(word for word in arguments if not re.match(r"-|\w+=", word))
     if name == "poolkeeper":
         yield from wrong_arguments(arguments)
     if name.startswith("python") and "-m" in arguments[:-1]:
@@ -106,6 +106,18 @@ def wrong_words(words: list[str]) -> Iterator[str]:
     for path in filter(None, map(PATH.fullmatch, words)):
         if name not in {"mkdir", "touch", "cp", "mv"} and not any(ROOT.glob(path[1])):
             yield f"there is no {path[1]}"
+
+
+def wrong_targets(words: Iterable[str]) -> Iterator[str]:
+    """The targets that the Makefile does not have, and those that CI does not run."""
+    makefile, ci = ((ROOT / file).read_text(encoding="utf-8") for file in ("Makefile", ".ci/run"))
+    targets = " ".join(re.findall(r"^([a-z][\w -]*):(?!=)", makefile, re.MULTILINE)).split()
+    run_in_ci = " ".join(re.findall(r"^ *make (.*)", ci, re.MULTILINE)).split()
+    for word in words:
+        if word not in targets:
+            yield f"the Makefile has no target {word}"
+        elif word not in run_in_ci and word not in NOT_IN_CI:
+            yield f".ci/run does not run make {word}"
 
 
 def wrong_arguments(arguments: list[str]) -> Iterator[str]:
@@ -146,7 +158,7 @@ def picture(document: Path) -> Iterator[Finding]:
 if __name__ == "__main__":
     entrance = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples/README.md"]
     pages = [*entrance, *sorted((ROOT / "docs").rglob("*.md"))]
-    checks = ((links, pages), (commands, entrance), (variables, entrance), (picture, entrance[:1]))
+    checks = ((links, pages), (commands, pages), (variables, entrance), (picture, entrance[:1]))
     found = [(check.__name__, page, *finding) for check, part in checks for page in part for finding in check(page)]
     if mistakes := [f"{page.relative_to(ROOT)}:{line}: {mistake}" for _, page, line, mistake in found if mistake]:
         sys.exit("\n".join(mistakes))

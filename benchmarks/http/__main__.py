@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.http.load import NoLoad, find_wrk
 from benchmarks.http.machine import Processors, allow_connections, pinned
 from benchmarks.http.report import page, pictures, targets, versions, write
-from benchmarks.http.run import FULL, QUICK, Run
+from benchmarks.http.run import FULL, QUICK, Run, shortest
 from benchmarks.http.running import WrongAnswer
 from benchmarks.http.server import postgres
 
@@ -17,8 +17,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.http", description=__doc__)
     parser.add_argument("page", type=Path, nargs="?", help="where to write the page; without it, it is printed")
     parser.add_argument("--quick", action="store_true", help="what the targets need, in about two minutes")
+    parser.add_argument(
+        "--short", action="store_true", help="a second for each, to see that it runs: no figures to believe"
+    )
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else FULL
+    if arguments.short:
+        plan = shortest(plan)
     try:
         find_wrk()
         processors = Processors()

@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from benchmarks.http.contenders import (
@@ -62,6 +62,11 @@ class Plan:
 
 FULL = Plan(quick=False, rounds=4, rounds_of_one=5, seconds_of_one=2, carried=(16, 32, 64, 128), rounds_of_overload=3)
 QUICK = Plan(quick=True, rounds=2, rounds_of_one=2, seconds_of_one=1, carried=(32, 64), rounds_of_overload=1)
+
+
+def shortest(plan: Plan) -> Plan:
+    """The same stages and contenders with a second for each, to see that all of it still runs. Too short for figures."""
+    return replace(plan, rounds=1, rounds_of_one=1, seconds_of_one=1, carried=(32, 64), rounds_of_overload=1)
 
 
 @dataclass

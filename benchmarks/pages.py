@@ -1,0 +1,34 @@
+"""Whether a page of results still says what its command finds: `python -m benchmarks.pages build/pages/traps.md docs/traps.md`.
+
+Figures differ from run to run, so they are not compared. Headings, rows and columns are, and each cell that is a word: a
+verdict, or what a contender does.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from difflib import unified_diff
+from pathlib import Path
+
+_FIGURE = re.compile(r"\d")
+
+
+def outline(page: str) -> Iterator[str]:
+    """A line for each heading and each row of a table, with `#` in the place of each cell or heading with a figure."""
+    for line in page.splitlines():
+        if line.startswith("#"):
+            yield re.sub(r"\d[\d,.]*", "#", line)
+        elif line.startswith("|"):
+            yield "|".join("#" if _FIGURE.search(cell) else cell.strip() for cell in line.split("|"))
+
+
+def main(made: Path, kept: Path) -> None:
+    """Print where the outlines differ; exit status 1 when they do."""
+    old, new = (list(outline(page.read_text(encoding="utf-8"))) for page in (kept, made))
+    if difference := list(unified_diff(old, new, str(kept), str(made), lineterm="", n=0)):
+        sys.exit("\n".join([f"{kept} is not what its command makes now:", *difference]))
+    print(f"{kept}: {len(new)} headings and rows as its command makes them")
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
