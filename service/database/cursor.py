@@ -62,15 +62,13 @@ class Portal:
         self.block = block
         self._running = running
 
-    async def step(
-        self, call: Callable[[], Awaitable[Any]], timeout: float | None, *, callers_code: bool = False
-    ) -> Any:
+    async def step(self, call: Callable[[], Awaitable[Any]], timeout: float | None) -> Any:
         """Await asyncpg's call on the connection, when its turn has come.
 
         Raises `TransactionClosed` when the block has ended.
         """
         lease = self.block.lease
-        return await self.turn().in_turn(lambda: lease.guard(call, timeout, callers_code=callers_code))
+        return await self.turn().in_turn(lambda: lease.guard(call, timeout))
 
     def turn(self) -> Held:
         """The block whose turn a call takes: the running one where it is on the same connection, as in a savepoint."""

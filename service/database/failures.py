@@ -1,4 +1,4 @@
-"""Which of the driver's errors mean that the connection is gone."""
+"""Which of the driver's errors mean that there is no connection, or none any more."""
 
 import asyncpg
 
@@ -19,8 +19,22 @@ _CONNECTION_IS_GONE = (
 
 
 def breaks_connection(error: BaseException) -> bool:
-    """Whether a connection cannot be used after this error."""
+    """Whether opening a connection, or work on one that is not looked at, failed for the server or the network."""
     return isinstance(error, _CONNECTION_IS_GONE)
+
+
+def ends_session(error: BaseException) -> bool:
+    """Whether a statement's error means that its connection cannot be used any more, though it still looks open.
+
+    The class alone does not say it: dblink has errors of connections of its own, and a codec may raise `OSError`.
+    """
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.severity_en or error.severity) in {"FATAL", "PANIC"}
+    return (
+        isinstance(error, asyncpg.InternalClientError)
+        and not isinstance(error, asyncpg.OutdatedSchemaCacheError)
+        and not str(error).startswith("no binary format encoder")  # of a type with a codec for text
+    )
 
 
 def unavailable(error: BaseException) -> DatabaseUnavailable:

@@ -83,6 +83,8 @@ class Held:
         try:
             async with self.lease.wire:
                 self.check_open()
+                if self.lease.tainted:
+                    await self.lease.settle()
                 if self.leftovers:
                     await self.tidy()
                 return await call()

@@ -7,26 +7,29 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
 from service.database.caller import Line, in_words
-from service.database.failures import breaks_connection, unavailable
+from service.database.cancel import Backend, backend_of, is_cancelling, statement_ends
+from service.database.failures import ends_session, unavailable
 from service.database.modes import PLAIN
-from service.database.session_state import Effects, effects_of
+from service.database.session_state import Effects, effects_of, refuse_control
 
 if TYPE_CHECKING:
+    from service.database.options import DatabaseOptions
     from service.database.pool import Pool
 
 
 _OF_A_TABLE = frozenset({"copy_records_to_table", "copy_to_table", "copy_from_table"})
 """Methods whose first argument is no statement, but a table's name."""
-_RUNS_CALLERS_CODE = frozenset(
-    {"copy_from_query", "copy_from_table", "copy_records_to_table", "copy_to_table", "executemany", "fetchmany"}
-)
 _WRITES_OUTPUT = frozenset({"copy_from_query", "copy_from_table"})
+
+_EARLY = 0.01
+"""Seconds by which a timer may come too early."""
 
 logger = logging.getLogger("service.database")
 
@@ -35,7 +38,9 @@ class Lease:
     """One pooled connection and what the pool has to know of it. It lives as long as its connection."""
 
     __slots__ = (
+        "backend",
         "connection",
+        "ending",
         "expires_at",
         "holder",
         "idle_since",
@@ -75,6 +80,8 @@ class Lease:
         """Those of the open transaction."""
         self.savepoints = 0
         """How many were ever made on this connection: a source of names."""
+        self.ending: asyncio.Task[None] | None = None
+        """What ends a cancelled statement, while it is at it."""
         self.wire = asyncio.Lock()
         """Taken for each statement of a transaction, whose tasks share the connection."""
 
@@ -85,6 +92,8 @@ class Lease:
         """
         self.connection = connection
         self.raw: asyncpg.Connection[asyncpg.Record] = connection._con  # type: ignore[attr-defined]  # noqa: SLF001
+        self.backend: Backend | None = backend_of(self.raw)
+        """The process at the other end, for as long as the connection is this lease's."""
 
     def report_if_slow(self, held: float, limit: float) -> None:
         """Log once that it is held for longer than `limit` seconds, where there is a limit."""
@@ -94,11 +103,43 @@ class Lease:
             taken = f", taken at {line}" if line else ""
             logger.warning("%s has held a connection for %.3f s%s", self.holder, held, taken)
 
-    def clean(self) -> None:
-        """Forget what was done on the connection: it has been reset."""
+    async def reset(self, driver: asyncpg.Pool[asyncpg.Record], options: DatabaseOptions) -> None:
+        """Roll back what is open, and have asyncpg's pool reset the session, or renew the connection after `max_queries`.
+
+        Raises what the driver does.
+        """
+        await self.settle()
+        if self.is_closed():
+            raise asyncpg.ConnectionDoesNotExistError("it was lost")
+        if self.is_in_transaction():
+            await self.connection.execute("ROLLBACK")
+        await driver.release(self.connection)
+        self.backend = None
+        self.keep(await driver.acquire())
+        totals = self.pool.totals
+        totals.resets += 1
+        if self.statements >= options.max_queries:  # asyncpg's pool has replaced the connection
+            totals.opened += 1
+            totals.closed += 1
+            self.expires_at = renewal_time(options.max_lifetime)
         self.statements = 0
         self.tainted = False
         self.in_transaction = False
+
+    async def settle(self) -> None:
+        """Wait until a statement that was cancelled has ended; where it does not, the connection is ended."""
+        if self.ending is None and is_cancelling(self.raw):
+            self.ending = self.pool.spawn(self._end_statement(), "end a cancelled statement")
+        if self.ending is not None:
+            await asyncio.wait([self.ending])  # and let it finish, should this task be cancelled
+
+    async def _end_statement(self) -> None:
+        try:
+            if not await statement_ends(self.raw):
+                logger.warning("a cancelled statement goes on in PostgreSQL: its connection is ended, %s", self.backend)
+                self.terminate()
+        finally:
+            self.ending = None
 
     def is_closed(self) -> bool:
         """Whether the connection is lost or closed."""
@@ -136,11 +177,12 @@ class Lease:
         timeout = options.get("timeout")
         try:
             if timeout is not None and self.pool.statement_limit.is_shorter_than(timeout):
-                return await self._unhurried(lambda: getattr(self.raw, method)(query, *args, **options), timeout)
+                call = partial(getattr(self.raw, method), query, *args, **options)
+                return await self.pool.statement_limit.lifted(self, call, timeout)
             return await getattr(self.raw, method)(query, *args, **options)
         except BaseException as error:
             if not (method in _WRITES_OUTPUT and self._is_cut_off(error)):
-                self._name(error, timeout, callers_code=method in _RUNS_CALLERS_CODE)
+                self._name(error, timeout)
             raise
 
     def note(self, query: str, *, by_hand: bool) -> None:
@@ -152,12 +194,8 @@ class Lease:
 
     def _allow(self, effects: Effects, *, by_hand: bool) -> None:
         """Note that the session changes; raise `asyncpg.InterfaceError` for what would upset transactions."""
-        if not (by_hand and not self.in_transaction):
-            inside = self.is_in_transaction()
-            if effects & Effects.CONTROL or (inside and effects & Effects.WHOLE_TRANSACTION):
-                raise asyncpg.InterfaceError(_REFUSED + (_NOT_INSIDE if inside else _ON_ANY_CONNECTION))
-            if effects & Effects.SAVEPOINT and not inside:
-                raise asyncpg.InterfaceError(_REFUSED + _ON_ANY_CONNECTION)
+        if not by_hand or self.in_transaction:
+            refuse_control(effects, inside=self.is_in_transaction())
         if effects & Effects.CHANGES_SESSION:
             self.tainted = True
 
@@ -168,32 +206,18 @@ class Lease:
 
     async def roll_back(self, sql: str) -> None:
         """Send a ROLLBACK, which gets as long as cleaning a connection does. Raises as `send` does."""
+        await self.settle()
         await self.guard(lambda: self.raw.execute(sql, timeout=self.pool.clean_timeout), None)
 
-    async def guard(
-        self, call: Callable[[], Awaitable[Any]], timeout: float | None, *, callers_code: bool = False
-    ) -> Any:
+    async def guard(self, call: Callable[[], Awaitable[Any]], timeout: float | None) -> Any:
         """Await an asyncpg call and name its failure, as `send` does. `timeout`: the caller's own, already in the call."""
         try:
             if timeout is not None and self.pool.statement_limit.is_shorter_than(timeout):
-                return await self._unhurried(call, timeout)
+                return await self.pool.statement_limit.lifted(self, call, timeout)
             return await call()
         except BaseException as error:
-            self._name(error, timeout, callers_code=callers_code)
+            self._name(error, timeout)
             raise
-
-    async def _unhurried(self, call: Callable[[], Awaitable[Any]], timeout: float) -> Any:
-        """Await a call whose `timeout` is longer than the server's limit, which is lifted meanwhile."""
-        set_back = await self.pool.statement_limit.lift(self.raw, timeout)
-        if set_back is None:
-            return await call()
-        try:
-            result = await call()
-        except BaseException:
-            self.tainted = True  # nothing can be sent now: the reset sets it back, or the end of the transaction does
-            raise
-        await self.raw.execute(set_back)
-        return result
 
     def _is_cut_off(self, error: BaseException) -> bool:
         """Whether the output of a COPY has failed; the connection is ended then.
@@ -201,30 +225,31 @@ class Lease:
         asyncpg cancels the COPY and waits for the server's word on it. Where that came before, together with the last part,
         the connection's next user would wait for ever.
         """
-        failed = not isinstance(error, asyncpg.PostgresError) and self.raw._protocol._is_cancelling()  # type: ignore[attr-defined]  # noqa: SLF001
+        failed = not isinstance(error, asyncpg.PostgresError) and is_cancelling(self.raw)
         if failed:
-            self.terminate()
-        return bool(failed)
-
-    def _name(self, error: BaseException, timeout: float | None, *, callers_code: bool = False) -> None:
-        """Note what a failure has left, and raise `DatabaseUnavailable` from it if the connection is of no more use.
-
-        `callers_code`: whether the call runs code of the caller's: it iterates over arguments or records, or writes to a file.
-        """
-        if isinstance(error, asyncio.CancelledError):
             self.tainted = True
-            return
-        if not isinstance(error, Exception):
-            return
-        if isinstance(error, TimeoutError) and timeout is not None:
-            self.tainted = True  # asyncpg cancels the statement, and the connection lives on
-            return
-        if callers_code and isinstance(error, OSError) and not isinstance(error, TimeoutError) and not self.is_closed():
-            self.tainted = True  # a file of the caller's, and not the connection, has failed
-            return
-        if breaks_connection(error) or self.is_closed() or self._leads_to_a_standby(error):
+            self.terminate()
+        return failed
+
+    def _name(self, error: BaseException, timeout: float | None) -> None:
+        """Note what a failure has left, and raise `DatabaseUnavailable` from it if PostgreSQL is to blame.
+
+        A codec, a source of rows and a foreign data wrapper raise what a lost connection raises: they are not to blame it.
+        """
+        if isinstance(error, asyncio.CancelledError) or not isinstance(error, Exception):
+            self.tainted = True
+        elif self.is_closed() or ends_session(error) or self._leads_to_a_standby(error):
             self.terminate()
             raise unavailable(error) from error
+        elif isinstance(error, OSError) or is_cancelling(self.raw):
+            self.tainted = True  # asyncpg cancels what was running, and the connection lives on
+            if isinstance(error, TimeoutError) and timeout is None and self._outlived_command_timeout():
+                raise unavailable(error) from error
+
+    def _outlived_command_timeout(self) -> bool:
+        """Whether a `TimeoutError` can be that of the command timeout, and not one that the caller's code raised."""
+        limit = self.pool.command_timeout
+        return 0 < limit <= monotonic() - self.taken_at + _EARLY
 
     def _leads_to_a_standby(self, error: BaseException) -> bool:
         """Whether the server refuses to write (25006) though nobody asked for a read-only transaction.
@@ -233,16 +258,6 @@ class Lease:
         """
         asked_for = self.tainted or (self.in_transaction and self.modes.readonly)
         return isinstance(error, asyncpg.ReadOnlySQLTransactionError) and not asked_for
-
-
-_REFUSED = (
-    "a transaction is begun and ended by `async with connection.transaction():`, nested for a savepoint, and not by a "
-    "statement: "
-)
-_ON_ANY_CONNECTION = (
-    "the next one may run on another connection. By hand, use `async with connection.session() as raw:`"
-)
-_NOT_INSIDE = "it would end the block that is open here"
 
 
 def renewal_time(max_lifetime: float) -> float:

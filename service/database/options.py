@@ -33,7 +33,7 @@ class DatabaseOptions:
     connect_timeout: Seconds = 5.0
     """The longest that opening, resetting or closing one connection takes."""
     command_timeout: SecondsOrOff = 30.0
-    """The client's limit for one statement: past it the connection is given up. 0: none."""
+    """The client's limit for one statement: past it the statement is cancelled, and `DatabaseUnavailable` raised. 0: none."""
     statement_timeout: SecondsOrOff = 20.0
     """The server's limit for one statement. 0: the server's own setting."""
     idle_in_transaction_timeout: SecondsOrOff = 60.0

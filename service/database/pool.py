@@ -15,9 +15,10 @@ from time import monotonic
 
 import asyncpg
 
+from service.database.cancel import Strays, cancel_request
 from service.database.errors import PoolNotOpen, PoolTimeout
 from service.database.failures import reason, unavailable
-from service.database.lease import Lease, renewal_time
+from service.database.lease import Lease
 from service.database.line import Line
 from service.database.options import DatabaseOptions
 from service.database.own_loop import OwnLoop
@@ -45,7 +46,10 @@ class Pool:
         self._line = Line(own.loop, options.acquire_timeout, self._late)
         self.waiters: Sized = self._line.waiters
         """Those who stand in line."""
+        self._strays = Strays()
         self._tasks = Tasks(own.loop, options.application_name)
+        self.spawn = self._tasks.spawn
+        """Do something in a task of the pool's."""
         self._opening = 0
         self._leased = 0
         self._quiet = asyncio.Event()
@@ -55,6 +59,7 @@ class Pool:
         self.closing = False
         self.clean_timeout = options.connect_timeout
         self.statement_limit = StatementLimit(options.statement_timeout, options.connect_timeout)
+        self.command_timeout = options.command_timeout
         self.reports_slow_leases = options.slow_lease > 0
         self._keeper = self._tasks.spawn(self._keep(), "keeper")
 
@@ -147,23 +152,14 @@ class Pool:
             self._idle.append(lease)
 
     async def _clean(self, lease: Lease) -> None:
-        """Roll back what is open, and have asyncpg reset the session. What cannot be cleaned is closed."""
+        """What cannot be cleaned is closed."""
         try:
             async with asyncio.timeout(self._options.connect_timeout):
-                if lease.is_in_transaction():
-                    await lease.connection.execute("ROLLBACK")
-                await self._driver.release(lease.connection)
-                lease.keep(await self._driver.acquire())
+                await lease.reset(self._driver, self._options)
         except Exception as error:  # noqa: BLE001 - whatever the driver raises, the connection is closed
             logger.info("a connection could not be cleaned, and is closed: %r", error)
             self._drop(lease)
         else:
-            self.totals.resets += 1
-            if lease.statements >= self._options.max_queries:  # asyncpg's pool has replaced the connection
-                self.totals.opened += 1
-                self.totals.closed += 1
-                lease.expires_at = renewal_time(self._options.max_lifetime)
-            lease.clean()
             self._offer(lease)
 
     async def _retire(self, lease: Lease) -> None:
@@ -180,6 +176,8 @@ class Pool:
         """Forget a connection that is lost."""
         self._leases.discard(lease)
         self.totals.closed += 1
+        if lease.tainted and lease.backend is not None:
+            self._strays.add(lease.backend)
         lease.terminate()
         self._grow()
 
@@ -187,8 +185,8 @@ class Pool:
         return len(self._leases) + self._opening < self._options.max_size
 
     def _grow(self, *, waiting: int | None = None, wanted: int = 0) -> None:
-        """Open what is missing for those who wait, or up to `wanted` connections."""
-        waiting = len(self._line) if waiting is None else waiting
+        """Open what is missing for those who wait, or up to `wanted` connections; for strays, one that ends them."""
+        waiting = max(len(self._line) if waiting is None else waiting, min(1, len(self._strays)))
         while self._room() and (self._opening < waiting or len(self._leases) + self._opening < wanted):
             self._opening += 1
             self._tasks.spawn(self._open_one(), "open connection")
@@ -196,6 +194,7 @@ class Pool:
     async def _open_one(self) -> None:
         try:
             connection = await self._driver.acquire()
+            await self._strays.end(connection)
         except Exception as error:  # noqa: BLE001 - whatever the driver raises, a waiter is told
             self._opening -= 1
             self._not_opened(error)
@@ -257,8 +256,10 @@ class Pool:
             if self._leased or self._line:
                 await self._wait_for_leases()
             await self._end_politely()
+            cut_off = [cancel_request(lease.raw) for lease in self._leases if not lease.is_closed()]
         finally:
             self._driver.terminate()
+        await asyncio.gather(*cut_off)  # else PostgreSQL would go on with what nobody waits for
 
     async def _end_politely(self) -> None:
         while self._line:

@@ -71,12 +71,12 @@ class PreparedStatement:
 
     async def fetchmany(self, args: Iterable[Sequence[Any]], *, timeout: float | None = None) -> list[asyncpg.Record]:
         """All rows of an execution for each sequence of arguments: all or nothing."""
-        rows: list[asyncpg.Record] = await self._run(self._statement.fetchmany, (args,), {}, timeout, callers_code=True)
+        rows: list[asyncpg.Record] = await self._run(self._statement.fetchmany, (args,), {}, timeout)
         return rows
 
     async def executemany(self, args: Iterable[Sequence[Any]], *, timeout: float | None = None) -> None:
         """Run it for each sequence of arguments: all or nothing."""
-        await self._run(self._statement.executemany, (args,), {}, timeout, callers_code=True)
+        await self._run(self._statement.executemany, (args,), {}, timeout)
 
     async def explain(self, *args: Any, analyze: bool = False) -> Any:
         """PostgreSQL's plan, read from JSON. With `analyze` the statement runs, and what it did is rolled back."""
@@ -119,14 +119,12 @@ class PreparedStatement:
         args: tuple[Any, ...],
         options: dict[str, Any],
         timeout: float | None,
-        *,
-        callers_code: bool = False,
     ) -> Any:
         block = self._portal.turn()
         block.lease.note(self._query, by_hand=block.by_hand)
         block.scope.statements += 1
         call = partial(method, *args, timeout=timeout, **options)
-        return await self._portal.step(call, timeout, callers_code=callers_code)
+        return await self._portal.step(call, timeout)
 
 
 class _Undo(Exception):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from service.database.lease import Lease
 
-_DRIVERS_OWN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+_DRIVERS_OWN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, ConnectionError)
 
 
 class Session(Held):

@@ -4,6 +4,8 @@ import re
 from enum import IntFlag
 from functools import lru_cache
 
+import asyncpg
+
 
 class Effects(IntFlag):
     """What a text does to the session. Falsy: nothing."""
@@ -74,6 +76,22 @@ def effects_of(query: str) -> Effects:
     """
     code = _FUNCTION_BODY.sub(" ", _without_content(query))
     return (Effects.CHANGES_SESSION if _changes_session(code) else Effects.NONE) | _control(code)
+
+
+def refuse_control(effects: Effects, *, inside: bool) -> None:
+    """Raises `asyncpg.InterfaceError` for a text that begins or ends a transaction where a block does that.
+
+    `inside`: whether a transaction is open.
+    """
+    if effects & Effects.CONTROL or effects & (Effects.WHOLE_TRANSACTION if inside else Effects.SAVEPOINT):
+        raise asyncpg.InterfaceError(
+            "a transaction is begun and ended by `async with connection.transaction():`, nested for a savepoint, and not by "
+            f"a statement: {_NOT_INSIDE if inside else _NOT_OUTSIDE}"
+        )
+
+
+_NOT_INSIDE = "it would end the block that is open here"
+_NOT_OUTSIDE = "the next one may run on another connection. By hand, use `async with connection.session() as raw:`"
 
 
 def _changes_session(code: str) -> bool:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
+
+if TYPE_CHECKING:
+    from service.database.lease import Lease
 
 _LONGEST = 2**31 - 1
 """Milliseconds: PostgreSQL counts its limits in 32 bits."""
@@ -29,7 +33,20 @@ class StatementLimit:
         """Whether the server would end a call before its `timeout`; what is no number is left for asyncpg to refuse."""
         return isinstance(timeout, (int, float)) and 0 < self._seconds < timeout
 
-    async def lift(self, connection: asyncpg.Connection[asyncpg.Record], timeout: float) -> str | None:
+    async def lifted(self, lease: Lease, call: Callable[[], Awaitable[Any]], timeout: float) -> Any:
+        """Await a call whose `timeout` is longer than the server's limit, which is lifted meanwhile."""
+        set_back = await self._lift(lease.raw, timeout)
+        if set_back is None:
+            return await call()
+        try:
+            result = await call()
+        except BaseException:
+            lease.tainted = True  # nothing can be sent now: the reset sets it back, or the end of the transaction does
+            raise
+        await lease.raw.execute(set_back)
+        return result
+
+    async def _lift(self, connection: asyncpg.Connection[asyncpg.Record], timeout: float) -> str | None:
         """Lift the limit for a call of `timeout` seconds; gives the SQL that sets it back, where it was lifted."""
         local = connection.is_in_transaction()
         longer = ceil(min((timeout + self._margin) * 1000, _LONGEST))

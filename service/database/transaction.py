@@ -142,6 +142,8 @@ class Transaction(Held):
                 self.outer_has_ended()
             ):  # pragma: no cover - seen when the turn was taken; a late COMMIT must not hang on that
                 raise self.closed()
+            if self.lease.tainted:
+                await self.lease.settle()
             return await self.lease.command(sql)
 
     async def _undo(self) -> None:
@@ -168,6 +170,7 @@ class Transaction(Held):
         except asyncpg.PostgresError:
             pass  # the savepoint was never made: the transaction is aborted, and its end will say so
         except (asyncpg.InterfaceError, DatabaseUnavailable):
+            lease.tainted = True
             lease.terminate()  # the server rolls back what it cannot be told to
 
 

@@ -12,7 +12,7 @@ from tests.database.helpers import opened, until, whole
 
 async def test_opening_a_scope_takes_no_connection(clone_dsn: str) -> None:
     """A thousand open scopes on a pool of one, none of which has a connection."""
-    async with opened(clone_dsn, max_size=1) as (database, connection):
+    async with opened(clone_dsn, max_size=1, acquire_timeout=30) as (database, connection):
 
         async def idle(number: int) -> object:
             async with database.scope(f"idle {number}"):
