@@ -33,7 +33,7 @@ def free_port() -> int:
 def run(*command: str, cwd: Path, seconds: float = 60, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the project to its end."""
     return subprocess.run(
-        [BIN / command[0], *command[1:]], cwd=cwd, env=_environment(variables), capture_output=True, text=True,
+        [BIN / command[0], *command[1:]], cwd=cwd, env=environment(variables), capture_output=True, text=True,
         timeout=seconds, check=False,
     )  # fmt: skip
 
@@ -43,7 +43,7 @@ def running(*command: str, cwd: Path, **variables: str) -> Iterator[subprocess.P
     """A command of the project in the background, with its output in `output.txt` in its folder."""
     with (cwd / "output.txt").open("w") as output:
         process = subprocess.Popen(
-            [BIN / command[0], *command[1:]], cwd=cwd, env=_environment(variables), stdout=output, stderr=subprocess.STDOUT,
+            [BIN / command[0], *command[1:]], cwd=cwd, env=environment(variables), stdout=output, stderr=subprocess.STDOUT,
             text=True, start_new_session=True,
         )  # fmt: skip
         try:
@@ -79,7 +79,7 @@ def in_a_terminal(
         os.close(screen)
 
     process = subprocess.Popen(
-        [sys.executable, "-c", _TAKE_TERMINAL, BIN / command[0], *command[1:]], cwd=cwd, env=_environment(variables),
+        [sys.executable, "-c", _TAKE_TERMINAL, BIN / command[0], *command[1:]], cwd=cwd, env=environment(variables),
         stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
     )  # fmt: skip
     os.close(terminal)
@@ -133,7 +133,8 @@ def end(process: subprocess.Popen[str], sent: signal.Signals = signal.SIGINT, se
     return process.wait(seconds)
 
 
-def _environment(variables: dict[str, str]) -> dict[str, str]:
+def environment(variables: dict[str, str]) -> dict[str, str]:
+    """The variables of a process of the project: what configures the tests is left out."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("POOLKEEPER_")}
     kept.pop("DATABASE_URL", None)
     return {**kept, **variables}
