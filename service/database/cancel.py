@@ -23,6 +23,8 @@ logger = logging.getLogger("service.database")
 
 _PATIENCE = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds that each cancel request has to take effect, before the next one is sent or the connection is given up."""
+_COPY = 0.5
+"""Seconds that a COPY has to end whose output failed."""
 _REQUEST = 2.0
 """Seconds that sending one takes at most. The server closes its connection when it has passed the request on."""
 
@@ -33,11 +35,16 @@ def is_cancelling(raw: Raw) -> bool:
     return protocol is not None and protocol._is_cancelling()  # noqa: SLF001
 
 
-async def statement_ends(raw: Raw) -> bool:
+async def statement_ends(raw: Raw, *, copied_out: bool = False) -> bool:
     """Wait until a cancelled statement has ended, and ask PostgreSQL for it again and again, for two seconds or so.
+
+    `copied_out`: it is a COPY whose output failed. PostgreSQL was sending, and ends it at once; or it had sent everything,
+    and then asyncpg waits for ever for the answer to its cancel request. So this waits for half a second, and asks no more.
 
     `False`: it goes on, or a request is still under way that might hit the connection's next statement.
     """
+    if copied_out:
+        return await _ends_within(raw, _COPY)
     for seconds in _PATIENCE:
         if await _ends_within(raw, seconds):
             return True

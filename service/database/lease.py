@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _OF_A_TABLE = frozenset({"copy_records_to_table", "copy_to_table", "copy_from_table"})
 """Methods whose first argument is no statement, but a table's name."""
-_WRITES_OUTPUT = frozenset({"copy_from_query", "copy_from_table"})
+_COPIES_OUT = frozenset({"copy_from_query", "copy_from_table"})
 
 _EARLY = 0.01
 """Seconds by which a timer may come too early."""
@@ -40,6 +40,7 @@ class Lease:
     __slots__ = (
         "backend",
         "connection",
+        "copied_out",
         "ending",
         "expires_at",
         "holder",
@@ -82,6 +83,8 @@ class Lease:
         """How many were ever made on this connection: a source of names."""
         self.ending: asyncio.Task[None] | None = None
         """What ends a cancelled statement, while it is at it."""
+        self.copied_out = False
+        """Whether the last statement that failed was a COPY to something of the caller's."""
         self.wire = asyncio.Lock()
         """Taken for each statement of a transaction, whose tasks share the connection."""
 
@@ -135,7 +138,7 @@ class Lease:
 
     async def _end_statement(self) -> None:
         try:
-            if not await statement_ends(self.raw):
+            if not await statement_ends(self.raw, copied_out=self.copied_out):
                 logger.warning("a cancelled statement goes on in PostgreSQL: its connection is ended, %s", self.backend)
                 self.terminate()
         finally:
@@ -181,8 +184,7 @@ class Lease:
                 return await self.pool.statement_limit.lifted(self, call, timeout)
             return await getattr(self.raw, method)(query, *args, **options)
         except BaseException as error:
-            if not (method in _WRITES_OUTPUT and self._is_cut_off(error)):
-                self._name(error, timeout)
+            self._name(error, timeout, copied_out=method in _COPIES_OUT)
             raise
 
     def note(self, query: str, *, by_hand: bool) -> None:
@@ -219,23 +221,12 @@ class Lease:
             self._name(error, timeout)
             raise
 
-    def _is_cut_off(self, error: BaseException) -> bool:
-        """Whether the output of a COPY has failed; the connection is ended then.
-
-        asyncpg cancels the COPY and waits for the server's word on it. Where that came before, together with the last part,
-        the connection's next user would wait for ever.
-        """
-        failed = not isinstance(error, asyncpg.PostgresError) and is_cancelling(self.raw)
-        if failed:
-            self.tainted = True
-            self.terminate()
-        return failed
-
-    def _name(self, error: BaseException, timeout: float | None) -> None:
+    def _name(self, error: BaseException, timeout: float | None, *, copied_out: bool = False) -> None:
         """Note what a failure has left, and raise `DatabaseUnavailable` from it if PostgreSQL is to blame.
 
         A codec, a source of rows and a foreign data wrapper raise what a lost connection raises: they are not to blame it.
         """
+        self.copied_out = copied_out
         if isinstance(error, asyncio.CancelledError) or not isinstance(error, Exception):
             self.tainted = True
         elif self.is_closed() or ends_session(error) or self._leads_to_a_standby(error):
