@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r
 
-.PHONY: run test check lock conformance traps wheel-test image-test browser-test
+.PHONY: run test check lock conformance asyncpg-test traps wheel-test image-test browser-test
 .PHONY: bench bench-quick bench-micro bench-layers bench-instructions bench-start bench-memory bench-lists bench-bends
 
 run: .venv/run.stamp
@@ -25,7 +25,10 @@ check: .venv/development.stamp
 conformance: .venv/development.stamp
 	$(BIN)/pytest -n 2 -m conformance
 
-IN_THE_SUITE := not packaging and not image and not browser and not conformance
+asyncpg-test: .venv/development.stamp
+	$(BIN)/pytest -m asyncpg
+
+IN_THE_SUITE := not packaging and not image and not browser and not conformance and not asyncpg
 
 wheel-test: .venv/development.stamp
 	$(BIN)/pytest -m packaging
