@@ -12,6 +12,7 @@ from service.auth.service import AuthService, OpenAuthentication, TokenAuthentic
 from service.auth.tokens import Tokens
 from service.bulk import BulkSlots
 from service.database import Database, ScopedConnection
+from service.database.hosts import Secret
 from service.diagnostics.countdown import Countdown
 from service.drain import Drain
 from service.health.service import HealthService
@@ -39,8 +40,12 @@ class Container(containers.DeclarativeContainer):
 
     settings = providers.Singleton(Settings)
 
-    database = providers.Singleton(Database, settings.provided.database)
-    pool = providers.Resource(open_database, database, settings)
+    connection_init = providers.Object(())  # an async function, or several, for each new connection: codecs
+    database_password: providers.Object[Secret | None] = providers.Object(
+        None
+    )  # a function, async or not, in the place of the setting: IAM, Vault
+    database = providers.Singleton(Database, settings.provided.database, init=connection_init)
+    pool = providers.Resource(open_database, database, settings, database_password)
     connection = providers.Singleton(ScopedConnection, database)
 
     passwords = providers.Singleton(

@@ -8,7 +8,9 @@ from time import perf_counter
 import asyncpg
 
 from service.auth.tokens import CLOCK_TOLERANCE
+from service.database import DatabaseUnavailable
 from service.database.failures import reason
+from service.database.tls import encryption, is_socket
 from service.migrations import APPLIED, HISTORY, MigrationError
 from service.startup import Target
 
@@ -36,13 +38,14 @@ async def checks(postgres: Target) -> AsyncIterator[Check]:
     started = perf_counter()
     try:
         connection = await postgres.connect()
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseUnavailable) as error:
         yield Check("connection", False, reason(error))
         return
     try:
         milliseconds = (perf_counter() - started) * 1000
         version = await connection.fetchval("SHOW server_version")
-        yield Check("connection", True, f"PostgreSQL {version}, in {milliseconds:.0f} ms")
+        where = "through a Unix socket" if is_socket(connection) else encryption(connection)
+        yield Check("connection", True, f"PostgreSQL {version}, in {milliseconds:.0f} ms, {where}")
         yield await _privileges(connection)
         yield await _schema(connection)
         yield await _clock(connection)

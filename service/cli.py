@@ -191,8 +191,9 @@ def _password() -> str:
 
 def _with_database(work: Callable[[Target], Awaitable[T]]) -> T:
     async def run() -> T:
+        container = Container()
         with interruptible("the command"):
-            async with target(Settings()) as postgres:
+            async with target(container.settings(), container.database_password()) as postgres:
                 return await work(postgres)
 
     return asyncio.run(run())

@@ -65,6 +65,10 @@ class Origins:
             return f"{ENV_PREFIX}ENV" if f"{ENV_PREFIX}ENV" in os.environ else "default"
         return self._labels.get(key, "default")
 
+    def is_set(self, key: str) -> bool:
+        """Whether any source gave this key."""
+        return key in self._labels
+
     def file(self, key: str) -> Path | None:
         """The file in the secrets directory that gave this key, if one did."""
         return self._files.get(key)

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import PrivateAttr, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from service.agreement import named_in_dsn
 from service.auth.options import MAKE_A_KEY, AuthOptions
 from service.configuration import (
     ENV_PREFIX,
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
 
     _environment: str = PrivateAttr(default_factory=environment_name)
     _origins: Origins = PrivateAttr(default_factory=Origins)
+    _named_in_dsn: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     def __init__(self, **values: Any) -> None:
         origins = Origins()
@@ -74,6 +76,7 @@ class Settings(BaseSettings):
         except SettingsError as error:
             raise ConfigurationError(f"{error}: {error.__cause__}") from None
         self._origins = origins
+        self._named_in_dsn = named_in_dsn(self.database, origins)
 
     @classmethod
     def settings_customise_sources(
@@ -194,9 +197,11 @@ def _fit_production(settings: Settings) -> None:
 
 
 def shown(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Each dotted key with its value for people; secrets masked."""
+    """Each dotted key with its value for people, also where the DSN gives it; secrets masked."""
     yield "environment", settings.environment
-    yield from _shown(settings.model_dump())
+    values = settings.model_dump()
+    values["database"] |= settings._named_in_dsn  # noqa: SLF001 - a method in all but form
+    yield from _shown(values)
 
 
 def _shown(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

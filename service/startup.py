@@ -14,6 +14,7 @@ from dependency_injector.containers import Container
 
 from service.database import Database, DatabaseUnavailable, EmbeddedServer
 from service.database.hosts import Connector, Secret
+from service.database.options import TlsMode
 from service.injection import CONTAINER
 from service.migrations import HISTORY, DatabaseAbsent, MigrationError, SchemaAhead
 from service.settings import Settings
@@ -61,10 +62,16 @@ class Target:
     password: Secret | None
     settings: Settings
 
+    @property
+    def remote_sslmode(self) -> TlsMode:
+        """TLS towards another machine where nobody names a mode: in production no connection without it."""
+        return "prefer" if self.settings.is_local else "require"
+
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
         """A connection without limits for statements, for migrations and checks."""
         options = self.settings.database
-        connection: asyncpg.Connection[asyncpg.Record] = await Connector(self.dsn, self.password, options).connect(
+        connector = Connector(self.dsn, self.password, options, self.remote_sslmode)
+        connection: asyncpg.Connection[asyncpg.Record] = await connector.connect(
             server_settings={"application_name": f"{options.application_name} migrate"}
         )
         return connection
@@ -102,13 +109,14 @@ def _ends_on_hangup() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def target(settings: Settings) -> AsyncIterator[Target]:
+async def target(settings: Settings, password: Secret | None = None) -> AsyncIterator[Target]:
     """PostgreSQL as configured; with no DSN, an embedded server that runs until the end of the block.
 
+    `password`: in the place of the configured one, for instance an async function that asks Vault or IAM for it.
     Raises `EmbeddedServerError` when that cannot start.
     """
     if settings.dsn() is not None:
-        yield Target(settings.dsn, settings.database_password, settings)
+        yield Target(settings.dsn, password or settings.database_password, settings)
         return
     server = EmbeddedServer(settings.embedded_data_dir)
     with _ends_on_hangup():
@@ -116,27 +124,35 @@ async def target(settings: Settings) -> AsyncIterator[Target]:
         try:
             dsn = await asyncio.shield(starting)
             logger.info("embedded PostgreSQL with its data in %s", server.data_dir)
-            yield Target(dsn, settings.database_password, settings)
+            yield Target(dsn, password or settings.database_password, settings)
         finally:
             await asyncio.wait([starting])  # a thread cannot be cancelled: what it starts is stopped
             await asyncio.to_thread(server.stop)
 
 
-async def open_database(database: Database, settings: Settings) -> AsyncIterator[Database]:
+async def open_database(
+    database: Database, settings: Settings, password: Secret | None = None
+) -> AsyncIterator[Database]:
     """The life of the pool, as a resource of the container: migrate where that is wanted, open, and close at the end.
 
     A server that is not there does not stop it: the schema is migrated when there is one, before any statement.
+    `password`: as for `target`.
 
-    Raises `EmbeddedServerError` and `MigrationError`.
+    Raises `EmbeddedServerError`, `InvalidDsn` and `MigrationError`.
     """
-    async with target(settings) as postgres:
+    async with target(settings, password) as postgres:
         prepare = _UpToDate(postgres) if settings.migrate_on_start else None
         if prepare is not None:
             try:
                 await prepare()
             except DatabaseAbsent as error:
                 logger.warning("%s. The service starts without it, and migrates when it is there", error)
-        await database.open(postgres.dsn, password=postgres.password, prepare=prepare and prepare.before_connecting)
+        await database.open(
+            postgres.dsn,
+            password=postgres.password,
+            prepare=prepare and prepare.before_connecting,
+            remote_sslmode=postgres.remote_sslmode,
+        )
         try:
             yield database
         finally:

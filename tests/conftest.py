@@ -31,9 +31,27 @@ _numbers = itertools.count(1)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests read the configuration of tests, whatever the shell has set."""
     for name in list(os.environ):
-        if name.startswith("POOLKEEPER_") or name == "DATABASE_URL":
+        if name.startswith(("POOLKEEPER_", "PG")) or name == "DATABASE_URL":
             monkeypatch.delenv(name)
     monkeypatch.setenv("POOLKEEPER_ENV", "test")
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of configuration of this test's own, with the environment `development` in force."""
+    for name in ("base", "development", "production"):
+        (tmp_path / f"{name}.toml").write_text("")
+    monkeypatch.setenv("POOLKEEPER_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setenv("POOLKEEPER_ENV", "development")
+    return tmp_path
+
+
+@pytest.fixture
+def secrets(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty secrets directory that is in use."""
+    folder = tmp_path_factory.mktemp("secrets")
+    monkeypatch.setenv("POOLKEEPER_SECRETS_DIR", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from service import checks, cli
 from service.migrations import HEAD
+from tests.tls import CERTIFICATES, at_a_port
 
 
 def _check() -> tuple[int, list[str]]:
@@ -34,6 +35,45 @@ def test_all_is_well(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
         "ok      configuration", "ok      connection", "ok      privileges", "ok      schema", "ok      clock",
     ]  # fmt: skip
     assert lines[1].startswith("ok      connection: PostgreSQL 18")
+    assert lines[1].endswith("ms, through a Unix socket")
+
+
+@pytest.mark.parametrize(
+    ("certificate", "parameters", "words"),
+    [
+        (None, "", "not encrypted"),
+        ("self-signed", "", "encrypted (TLSv1.3), certificate not verified"),
+        (
+            "localhost",
+            f"?sslmode=verify-full&sslrootcert={CERTIFICATES}/ca.crt",
+            "encrypted (TLSv1.3), certificate and host name verified",
+        ),
+    ],
+)
+def test_the_connection_says_how_far_it_is_encrypted(
+    clone_dsn: str, monkeypatch: pytest.MonkeyPatch, certificate: str | None, parameters: str, words: str
+) -> None:
+    """And how far the server's certificate was verified."""
+    name = clone_dsn.partition("?")[0].rpartition("/")[2]
+    with at_a_port(clone_dsn, certificate) as port:
+        monkeypatch.setenv("DATABASE_URL", f"postgresql://postgres@localhost:{port}/{name}{parameters}")
+        status, lines = _check()
+    assert status == 0
+    assert lines[1].endswith(f"ms, {words}")
+
+
+def test_a_server_whose_certificate_is_another_ones_fails(server_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the reason, and in production."""
+    monkeypatch.setenv("POOLKEEPER_ENV", "production")
+    monkeypatch.setenv("POOLKEEPER_AUTH__KEY", "A9b8C7d6E5f4G3h2I1j0K9l8M7n6O5p4")
+    monkeypatch.setenv("POOLKEEPER_HTTP__ALLOWED_HOSTS", "api.example.com")
+    with at_a_port(server_dsn, "elsewhere") as port:
+        verified = f"sslmode=verify-full&sslrootcert={CERTIFICATES}/ca.crt"
+        monkeypatch.setenv("DATABASE_URL", f"postgresql://postgres@localhost:{port}/postgres?{verified}")
+        status, lines = _check()
+    assert status == 1
+    assert lines[1].startswith("FAILED  connection: ")
+    assert "Hostname mismatch" in lines[1]
 
 
 def test_a_schema_that_is_behind_fails(empty_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

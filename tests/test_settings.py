@@ -13,24 +13,6 @@ from service.settings import Settings, shown
 DSN = "postgresql://app:hunter2@db.example/app"
 
 
-@pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of configuration of this test's own, with the environment `development` in force."""
-    for name in ("base", "development", "production"):
-        (tmp_path / f"{name}.toml").write_text("")
-    monkeypatch.setenv("POOLKEEPER_CONFIG_DIR", str(tmp_path))
-    monkeypatch.setenv("POOLKEEPER_ENV", "development")
-    return tmp_path
-
-
-@pytest.fixture
-def secrets(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty secrets directory that is in use."""
-    folder = tmp_path_factory.mktemp("secrets")
-    monkeypatch.setenv("POOLKEEPER_SECRETS_DIR", str(folder))
-    return folder
-
-
 def test_sources_go_before_one_another_as_documented(
     config: Path, secrets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

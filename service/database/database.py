@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sized
+from collections.abc import Awaitable, Callable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -13,8 +13,9 @@ import asyncpg
 from service.database.errors import NoActiveScope, PoolNotOpen
 from service.database.held import Held
 from service.database.hosts import Connector, Secret
+from service.database.initialise import Init, in_order, initialise
 from service.database.modes import Modes
-from service.database.options import DatabaseOptions
+from service.database.options import DatabaseOptions, TlsMode
 from service.database.pool import Pool
 from service.database.scope import Copying, Frame, Scope
 from service.database.session import Session
@@ -33,6 +34,9 @@ class Database:
     """Built without I/O; `open` opens its pool, `close` drains and closes it. It belongs to the event loop that opened it.
 
     `options`: size and limits of the pool. `connection_class`: asyncpg's connection, or a subclass.
+    `init`: an async function, or several, that each new connection is given to before its first use, and each that was
+    reset before its next: for codecs (`set_type_codec`) and settings of the session. One that raises, or takes longer than
+    `connect_timeout`, makes the connection unusable: `DatabaseUnavailable`, with that error as its cause.
     """
 
     def __init__(
@@ -40,9 +44,11 @@ class Database:
         options: DatabaseOptions | None = None,
         *,
         connection_class: type[asyncpg.Connection[asyncpg.Record]] = asyncpg.Connection,
+        init: Init | Sequence[Init] = (),
     ) -> None:
         self.options = options or DatabaseOptions()
         self._connection_class = connection_class
+        self._init = in_order(init)
         self._current: ContextVar[Frame | None] = ContextVar("poolkeeper_frame", default=None)
         self._pool: Pool | None = None
         self.waiters: Sized = ()
@@ -61,35 +67,50 @@ class Database:
         return self._pool is not None and self._pool.closing
 
     async def open(
-        self, dsn: Secret, *, password: Secret | None = None, prepare: Callable[[], Awaitable[None]] | None = None
+        self,
+        dsn: Secret,
+        *,
+        password: Secret | None = None,
+        prepare: Callable[[], Awaitable[None]] | None = None,
+        remote_sslmode: TlsMode = "prefer",
+        init: Init | Sequence[Init] = (),
     ) -> None:
         """Open the pool, with `min_size` connections where the server is there.
 
         `dsn`: `postgresql://user:password@host:port/database`, or with several hosts.
-        `password`: takes precedence over the DSN's.
+        `password`: takes precedence over the DSN's. This and `dsn` may be functions, async ones too, called anew for each
+        connection; what they take counts towards `connect_timeout`.
         `prepare`: awaited before each connection is opened; while it raises, none is.
+        `remote_sslmode`: TLS towards another machine where neither the DSN nor `options` nor PGSSLMODE names a mode.
+        `init`: as the constructor's, which comes first.
 
         A server that is not there does not stop it: statements raise `DatabaseUnavailable` until it is. Opening an open
-        database raises `RuntimeError`.
+        database raises `RuntimeError`, and a DSN that cannot be used `InvalidDsn`.
         """
         if self.is_open or self._opening:
             raise RuntimeError("the database is open already, or being opened")
         self._opening = True
         try:
-            await self._open(dsn, password, prepare)
+            connector = Connector(dsn, password, self.options, remote_sslmode)
+            await self._open(connector, prepare, (*self._init, *in_order(init)))
         finally:
             self._opening = False
 
-    async def _open(self, dsn: Secret, password: Secret | None, prepare: Callable[[], Awaitable[None]] | None) -> None:
-        options = self.options
-        connector = Connector(dsn, password, options)
-
+    async def _open(
+        self, connector: Connector, prepare: Callable[[], Awaitable[None]] | None, init: Sequence[Init]
+    ) -> None:
         async def opened(*_: Any, **arguments: Any) -> asyncpg.Connection[asyncpg.Record]:
             if prepare is not None:
                 await prepare()
             connection: asyncpg.Connection[asyncpg.Record] = await connector.connect(**arguments)
+            await initialise(connection, init, options.connect_timeout)
             return connection
 
+        async def reset(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+            await _reset(connection)
+            await initialise(connection, init, options.connect_timeout)
+
+        options = self.options
         driver = await asyncpg.create_pool(
             connect=opened,
             min_size=0,
@@ -97,7 +118,7 @@ class Database:
             max_queries=options.max_queries,
             max_inactive_connection_lifetime=0,
             connection_class=self._connection_class,
-            reset=_reset,
+            reset=reset,
             command_timeout=options.command_timeout or None,
             server_settings=options.server_settings(),
         )

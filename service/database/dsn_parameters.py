@@ -8,6 +8,9 @@ from urllib.parse import unquote
 from service.database.errors import InvalidDsn
 from service.database.options import TlsMode
 
+SYSTEM = "system"
+"""The value of `sslrootcert` for the certificate authorities that this machine trusts."""
+
 _OF_ASYNCPG = frozenset(
     {
         "database", "dbname", "gsslib", "host", "krbsrvname", "passfile", "password", "port", "service",
@@ -97,7 +100,18 @@ def read_parameters(query: str) -> dict[str, str]:
         value = _value(name, text)
         if found.setdefault(name, value) != value:
             raise InvalidDsn(f"has {name} twice, and not the same: keep one of them")
+    _complete_tls(found)
     return {name: value for name, value in found.items() if value not in _AS_IT_IS.get(name, ())}
+
+
+def _complete_tls(found: dict[str, str]) -> None:
+    """As in libpq, the certificate authorities of this machine go with a full verification alone."""
+    if found.get("sslrootcert") != SYSTEM:
+        return
+    if found.setdefault("sslmode", "verify-full") != "verify-full":
+        raise InvalidDsn("has sslrootcert=system, which goes with sslmode=verify-full alone")
+    if lost := sorted(found.keys() & {"sslcrl", "ssl_min_protocol_version", "ssl_max_protocol_version"}):
+        raise InvalidDsn(f"has {', '.join(lost)}, which does not go with sslrootcert=system")
 
 
 def _value(name: str, text: str) -> str:

@@ -46,5 +46,7 @@ def unavailable(error: BaseException) -> DatabaseUnavailable:
 
 def reason(error: BaseException) -> str:
     """What an error of the server or the system says; of any other only its name, as its text may quote a DSN's password."""
+    if isinstance(error, asyncpg.ClientConfigurationError):  # it has seen no secret: `Connector` gives them apart
+        return str(error.args[0])
     speaks = isinstance(error, (OSError, asyncpg.PostgresError, DatabaseError)) and str(error)
     return str(error) if speaks else type(error).__name__

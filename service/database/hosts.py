@@ -2,52 +2,95 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from inspect import isawaitable
 from typing import Any
 from urllib.parse import urlencode
 
 import asyncpg
 
+from service.database import tls
 from service.database.dsn import Dsn, Host, parse
-from service.database.errors import InvalidDsn
+from service.database.dsn_parameters import SYSTEM
+from service.database.errors import DatabaseError, DatabaseUnavailable, InvalidDsn
 from service.database.failures import breaks_connection
-from service.database.options import DatabaseOptions
+from service.database.options import DatabaseOptions, TlsMode
 
-Secret = str | Callable[[], str | None]
-"""A value, or a function that gives it anew for each connection, so that it can be rotated."""
+logger = logging.getLogger("service.database")
+
+Secret = str | Callable[[], "str | Awaitable[str | None] | None"]
+"""A value, or a function that gives it anew for each connection, so that it can be rotated. The function may be async."""
+
+_HINT = "a remote server is asked for TLS here; where the network between is trusted, say sslmode=disable in the DSN"
 
 
 class Connector:
-    """Opens connections to one PostgreSQL, as its DSN and the options say; hosts never go through `urllib.parse`."""
+    """Opens connections to one PostgreSQL, as its DSN and the options say; hosts never go through `urllib.parse`.
 
-    def __init__(self, dsn: Secret | None, password: Secret | None, options: DatabaseOptions) -> None:
+    `remote_sslmode`: TLS towards another machine where neither the DSN nor the options nor PGSSLMODE names a mode.
+
+    Raises `InvalidDsn` for a DSN that cannot be used; one that a function gives is looked at for each connection.
+    """
+
+    def __init__(
+        self, dsn: Secret | None, password: Secret | None, options: DatabaseOptions, remote_sslmode: TlsMode = "prefer"
+    ) -> None:
         self._dsn = dsn
         self._password = password
         self._options = options
+        self._remote_sslmode = remote_sslmode
+        self._warned = False
         if not callable(dsn):
             self._read(dsn)
 
     async def connect(self, *, server_settings: Mapping[str, str], **arguments: Any) -> Any:
-        """`asyncpg.connect` with a share of `connect_timeout` for each host of the DSN.
+        """A connection, within `connect_timeout` seconds, with what a function takes to give the password among them.
+
+        `server_settings`: the session's, in so far as the DSN does not name them. `arguments`: for `asyncpg.connect`.
+
+        Raises `DatabaseUnavailable` when a function for DSN or password fails, `InvalidDsn`, and what `asyncpg.connect`
+        raises.
+        """
+        start = asyncio.get_running_loop().time()
+        dsn = self._read(await _reveal(self._dsn, "DSN", start + self._options.connect_timeout))
+        limit = self._effective(dsn, "connect_timeout")
+        password = await _reveal(self._password, "password", start + limit)
+        arguments |= self._arguments(dsn, password, server_settings)
+        left = start + limit - asyncio.get_running_loop().time()
+        connection = await self._first(dsn, left, arguments)
+        self._warn_of_plain_text(dsn, connection)
+        return connection
+
+    async def _first(self, dsn: Dsn, seconds: float, arguments: dict[str, Any]) -> asyncpg.Connection[asyncpg.Record]:
+        """A connection to the first host that will do, with a share of the time for each.
 
         asyncpg has one limit for all of them: a first host that is gone without a word would use it up, and the second, to
         which a standby was promoted, would never be asked.
-
-        `server_settings`: the session's, in so far as the DSN does not name them. Raises `InvalidDsn`, and what
-        `asyncpg.connect` raises.
         """
-        dsn = self._read(_reveal(self._dsn))
-        arguments |= self._arguments(dsn, _reveal(self._password), server_settings)
         *others, last = _attempts(dsn)
-        share = self._effective(dsn, "connect_timeout") / (len(others) + 1)
+        share = seconds / (len(others) + 1)
         for hosts in others:
             try:
-                return await asyncpg.connect(timeout=share, **_addresses(hosts), **arguments)
+                return await self._one(dsn, hosts, {**arguments, "timeout": share})
             except Exception as error:
                 if not breaks_connection(error):
                     raise
-        return await asyncpg.connect(timeout=share, **_addresses(last), **arguments)
+        return await self._one(dsn, last, {**arguments, "timeout": share})
+
+    async def _one(
+        self, dsn: Dsn, hosts: tuple[Host, ...], arguments: dict[str, Any]
+    ) -> asyncpg.Connection[asyncpg.Record]:
+        if tls.explicit_mode(dsn, self._options.sslmode) or tls.are_local(hosts) or self._remote_sslmode == "prefer":
+            return await asyncpg.connect(**arguments, **_addresses(hosts))
+        try:
+            return await asyncpg.connect(**{**arguments, "ssl": self._remote_sslmode}, **_addresses(hosts))
+        except ConnectionError as error:
+            if type(error) is not ConnectionError:  # refused, reset: not asyncpg's own, for a server without TLS
+                raise
+            raise ConnectionError(f"{error}: {_HINT}") from error
 
     def _read(self, text: str | None) -> Dsn:
         """The DSN. Raises `InvalidDsn` for one that contradicts an option that was set."""
@@ -66,15 +109,26 @@ class Connector:
         named = {*dsn.options, *dsn.parameters}
         if "idle_in_transaction_timeout" in named:
             named.add("idle_in_transaction_session_timeout")
-        return {
-            "dsn": f"postgresql://?{urlencode(dsn.parameters)}",
+        arguments = tls.tls_arguments(dsn, self._options.sslmode)
+        parameters = {name: value for name, value in dsn.parameters.items() if (name, value) != ("sslrootcert", SYSTEM)}
+        return arguments | {
+            "dsn": f"postgresql://?{urlencode(parameters)}",
             "user": dsn.user,
             "password": password or dsn.password,
             "database": dsn.database,
-            "ssl": None if "sslmode" in dsn.parameters else self._options.sslmode,
             "statement_cache_size": self._effective(dsn, "statement_cache_size"),
             "server_settings": {name: value for name, value in server_settings.items() if name not in named},
         }
+
+    def _warn_of_plain_text(self, dsn: Dsn, connection: asyncpg.Connection[asyncpg.Record]) -> None:
+        """Say it once, where a remote server is asked for TLS unless somebody says otherwise."""
+        wanted = self._remote_sslmode != "prefer" and tls.explicit_mode(dsn, self._options.sslmode) != "disable"
+        if wanted and not self._warned and not (tls.is_encrypted(connection) or tls.is_local(connection)):
+            self._warned = True
+            logger.warning("the connection to PostgreSQL is NOT ENCRYPTED: its sslmode allows that; %s", _SAY)
+
+
+_SAY = "say sslmode=verify-full or require in the DSN, or sslmode=disable where the network between is trusted"
 
 
 def _attempts(dsn: Dsn) -> Sequence[tuple[Host, ...]]:
@@ -92,5 +146,18 @@ def _addresses(hosts: tuple[Host, ...]) -> dict[str, Any]:
     return {"host": [host.name for host in hosts], "port": [host.port or usual for host in hosts]}
 
 
-def _reveal(secret: Secret | None) -> str | None:
-    return secret() if callable(secret) else secret
+async def _reveal(secret: Secret | None, what: str, deadline: float) -> str | None:
+    """The value. What a function for it raises is named without its text, which may quote the secret."""
+    if not callable(secret):
+        return secret
+    try:
+        async with asyncio.timeout_at(deadline):
+            value = secret()
+            value = await value if isawaitable(value) else value
+    except DatabaseError:
+        raise
+    except Exception as error:
+        raise DatabaseUnavailable(f"the function that gives the {what} failed: {type(error).__name__}") from error
+    if not (value is None or isinstance(value, str)):
+        raise DatabaseUnavailable(f"the function that gives the {what} gave no text, but {type(value).__name__}")
+    return value

@@ -16,7 +16,7 @@ from time import monotonic
 import asyncpg
 
 from service.database.cancel import Strays, cancel_request
-from service.database.errors import PoolNotOpen, PoolTimeout
+from service.database.errors import DatabaseUnavailable, PoolNotOpen, PoolTimeout
 from service.database.failures import reason, unavailable
 from service.database.lease import Lease
 from service.database.line import Line
@@ -212,8 +212,10 @@ class Pool:
         self._refusal = error
         if self._leases:  # one of them will come back, and those who wait get it
             return
-        failure = unavailable(error)
-        failure.__cause__ = error
+        failure: Exception = error
+        if not isinstance(error, DatabaseUnavailable):
+            failure = unavailable(error)
+            failure.__cause__ = error
         self._line.fail(failure)
         self._grow()
 

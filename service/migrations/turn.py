@@ -8,6 +8,7 @@ from time import monotonic
 
 import asyncpg
 
+from service.database import DatabaseUnavailable
 from service.database.failures import breaks_connection, reason
 from service.migrations import DatabaseAbsent, MigrationError
 
@@ -34,6 +35,15 @@ HOLDER = """
 
 END_HOLDER = f"SELECT pg_terminate_backend(pid, 5000) FROM ({HOLDER}) AS holder WHERE pid = $2"  # noqa: S608 - a constant
 
+_NOT_CONNECTED = (
+    OSError,
+    ValueError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    DatabaseUnavailable,
+)
+
 Connect = Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]]
 
 
@@ -42,8 +52,9 @@ async def connected(connect: Connect) -> AsyncIterator["asyncpg.Connection[async
     """A connection until the end of the block. Raises `DatabaseAbsent` without a server, `MigrationError` for its refusals."""
     try:
         connection = await connect()
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        kind = DatabaseAbsent if breaks_connection(error) else MigrationError
+    except _NOT_CONNECTED as error:
+        away = breaks_connection(error) or isinstance(error, DatabaseUnavailable)
+        kind = DatabaseAbsent if away else MigrationError
         raise kind(f"cannot connect to PostgreSQL to migrate: {reason(error)}") from error
     try:
         yield connection

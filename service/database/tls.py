@@ -1,0 +1,92 @@
+"""TLS towards PostgreSQL: which mode holds for a host, and what a connection has in the end."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from service.database.dsn import Dsn, Host
+from service.database.dsn_parameters import SYSTEM
+from service.database.errors import InvalidDsn
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from service.database.options import TlsMode
+
+_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+
+
+def explicit_mode(dsn: Dsn, configured: TlsMode | None) -> str | None:
+    """The mode that somebody asked for: in the DSN, in the options, or in PGSSLMODE; `None` where nobody did."""
+    in_file = "prefer" if "service" in dsn.parameters else None  # asyncpg reads the service's file, and may find more
+    return dsn.options.get("sslmode") or configured or os.environ.get("PGSSLMODE") or in_file
+
+
+def are_local(hosts: Sequence[Host]) -> bool:
+    """Whether all hosts are this machine. None at all are those of PGHOST, or the usual sockets."""
+    named = hosts or [Host(name) for name in os.environ.get("PGHOST", "").split(",") if name]
+    return all(host.is_local for host in named)
+
+
+def tls_arguments(dsn: Dsn, configured: TlsMode | None) -> dict[str, Any]:
+    """What `asyncpg.connect` is told of TLS beside the DSN's parameters. Raises `InvalidDsn` for a file that is not there."""
+    named = {name: dsn.parameters[name] for name in _FILES if name in dsn.parameters}
+    missing = [f"{name}={path}" for name, path in named.items() if path != SYSTEM and not Path(path).is_file()]
+    if missing:
+        raise InvalidDsn(f"names a file that is not there: {', '.join(missing)}")
+    if named.get("sslrootcert") == SYSTEM:
+        return {"ssl": _of_the_system(dsn)}
+    return {} if "sslmode" in dsn.parameters else {"ssl": configured}
+
+
+def _of_the_system(dsn: Dsn) -> ssl.SSLContext:
+    """Verifies certificate and host name against the authorities that this machine trusts."""
+    context = ssl.create_default_context()
+    if "sslcert" in dsn.parameters:
+        of = dsn.parameters.get
+        context.load_cert_chain(dsn.parameters["sslcert"], of("sslkey"), of("sslpassword", ""))
+    return context
+
+
+def is_encrypted(connection: asyncpg.Connection[asyncpg.Record]) -> bool:
+    """Whether what it sends is encrypted."""
+    return _tls_of(connection) is not None
+
+
+def is_local(connection: asyncpg.Connection[asyncpg.Record]) -> bool:
+    """Whether it leads to this machine."""
+    return is_socket(connection) or Host(_address_of(connection)[0]).is_local
+
+
+def is_socket(connection: asyncpg.Connection[asyncpg.Record]) -> bool:
+    """Whether it is a Unix socket."""
+    return isinstance(_address_of(connection), str)
+
+
+def encryption(connection: asyncpg.Connection[asyncpg.Record]) -> str:
+    """In words: whether it is encrypted, and how far the server's certificate was verified."""
+    tls = _tls_of(connection)
+    if tls is None:
+        return "not encrypted"
+    if tls.context.verify_mode == ssl.CERT_NONE:
+        verified = "certificate not verified"
+    elif tls.context.check_hostname:
+        verified = "certificate and host name verified"
+    else:
+        verified = "certificate verified, host name not"
+    return f"encrypted ({tls.version()}), {verified}"
+
+
+def _tls_of(connection: asyncpg.Connection[asyncpg.Record]) -> ssl.SSLObject | None:
+    transport = connection._transport  # type: ignore[attr-defined]  # noqa: SLF001 - asyncpg does not tell
+    tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+    return tls
+
+
+def _address_of(connection: asyncpg.Connection[asyncpg.Record]) -> str | tuple[str, int]:
+    address: str | tuple[str, int] = connection._addr  # type: ignore[attr-defined]  # noqa: SLF001 - asyncpg does not tell
+    return address

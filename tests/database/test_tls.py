@@ -1,0 +1,141 @@
+"""TLS towards PostgreSQL: what was asked for, in the DSN above all, is what a connection gets, or there is none."""
+
+import ssl
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from service.database import DatabaseOptions, InvalidDsn
+from service.database.hosts import Connector
+from service.database.options import TlsMode
+from service.database.tls import encryption
+from tests.tls import CERTIFICATES, at_a_port
+
+ROOT = f"sslrootcert={CERTIFICATES / 'ca.crt'}"
+NOT_VERIFIED = "encrypted (TLSv1.3), certificate not verified"
+CERTIFICATE = "encrypted (TLSv1.3), certificate verified, host name not"
+ALL = "encrypted (TLSv1.3), certificate and host name verified"
+REMOTE = "0.0.0.0"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither certificates in `~/.postgresql` nor variables of libpq."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("PGSSLMODE", raising=False)
+
+
+async def _encryption(
+    dsn: str, *, configured: TlsMode | None = None, remote: TlsMode = "prefer", password: str | None = None
+) -> str:
+    connector = Connector(dsn, password, DatabaseOptions(sslmode=configured), remote)
+    connection: asyncpg.Connection[asyncpg.Record] = await connector.connect(server_settings={})
+    try:
+        return encryption(connection)
+    finally:
+        await connection.close()
+
+
+def _dsn(port: int, parameters: str = "", host: str = "localhost") -> str:
+    return f"postgresql://postgres@{host}:{port}/postgres{parameters and '?'}{parameters}"
+
+
+@pytest.mark.parametrize(
+    ("certificate", "parameters", "words"),
+    [
+        ("localhost", "", NOT_VERIFIED),
+        ("localhost", "sslmode=disable", "not encrypted"),
+        ("localhost", "sslmode=allow", "not encrypted"),
+        ("localhost", "sslmode=require", NOT_VERIFIED),
+        ("self-signed", "sslmode=require", NOT_VERIFIED),
+        ("elsewhere", f"sslmode=require&{ROOT}", CERTIFICATE),
+        ("elsewhere", f"sslmode=verify-ca&{ROOT}", CERTIFICATE),
+        ("localhost", f"sslmode=verify-full&{ROOT}", ALL),
+        (None, "", "not encrypted"),
+        (None, "sslmode=prefer", "not encrypted"),
+    ],
+)
+async def test_a_connection_has_what_the_dsn_asks_for(
+    server_dsn: str, certificate: str | None, parameters: str, words: str
+) -> None:
+    """Each mode, in the words of `poolkeeper check`."""
+    with at_a_port(server_dsn, certificate) as port:
+        assert await _encryption(_dsn(port, parameters)) == words
+
+
+@pytest.mark.parametrize(
+    ("certificate", "parameters", "error"),
+    [
+        (None, "sslmode=require", ConnectionError),
+        (None, f"sslmode=verify-full&{ROOT}", ConnectionError),
+        ("elsewhere", f"sslmode=verify-full&{ROOT}", ssl.SSLCertVerificationError),
+        ("self-signed", f"sslmode=verify-full&{ROOT}", ssl.SSLCertVerificationError),
+        ("self-signed", f"sslmode=verify-ca&{ROOT}", ssl.SSLCertVerificationError),
+        ("localhost", "sslmode=verify-full", asyncpg.ClientConfigurationError),
+        ("localhost", "sslmode=verify-full&sslrootcert=system", ssl.SSLCertVerificationError),
+        ("localhost", "sslmode=verify-full&sslrootcert=/nowhere/ca.crt", InvalidDsn),
+    ],
+)
+async def test_less_than_was_asked_for_is_no_connection(
+    server_dsn: str, certificate: str | None, parameters: str, error: type[Exception]
+) -> None:
+    """No TLS, another's certificate, nobody's certificate, and nothing to verify one with."""
+    with at_a_port(server_dsn, certificate) as port, pytest.raises(error):
+        await _encryption(_dsn(port, parameters))
+
+
+@pytest.mark.parametrize("parameters", ["sslmode=verify-full&sslrootcert=system", "sslrootcert=system"])
+async def test_the_authorities_of_this_machine_can_be_asked(
+    server_dsn: str, monkeypatch: pytest.MonkeyPatch, parameters: str
+) -> None:
+    """As in libpq, `sslrootcert=system` is verified in full, also where nothing else is said."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATES / "ca.crt"))
+    with at_a_port(server_dsn, "localhost") as port:
+        assert await _encryption(_dsn(port, parameters)) == ALL
+    with at_a_port(server_dsn, "elsewhere") as port, pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+        await _encryption(_dsn(port, parameters))
+
+
+async def test_what_was_set_elsewhere_holds_where_the_dsn_is_silent(
+    server_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The option, then libpq's variable; and no option weakens or strengthens what the DSN says."""
+    with at_a_port(server_dsn, None) as port:
+        with pytest.raises(ConnectionError):
+            await _encryption(_dsn(port), configured="require")
+        monkeypatch.setenv("PGSSLMODE", "require")
+        with pytest.raises(ConnectionError):
+            await _encryption(_dsn(port))
+        assert await _encryption(_dsn(port), configured="prefer") == "not encrypted"
+        assert await _encryption(_dsn(port, "sslmode=disable")) == "not encrypted"
+        with pytest.raises(InvalidDsn, match="says require for sslmode, and the options say prefer"):
+            await _encryption(_dsn(port, "sslmode=require"), configured="prefer")
+
+
+async def test_in_production_a_remote_server_is_asked_for_tls(
+    server_dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No connection without, unless somebody says so; who says `prefer` is told in the log what came of it."""
+    with at_a_port(server_dsn, None) as port:
+        with pytest.raises(ConnectionError, match="say sslmode=disable in the DSN"):
+            await _encryption(_dsn(port, host=REMOTE), remote="require")
+        assert await _encryption(_dsn(port, host="127.0.0.1"), remote="require") == "not encrypted"
+        assert await _encryption(_dsn(port, "sslmode=disable", REMOTE), remote="require") == "not encrypted"
+        assert caplog.text == ""
+        assert await _encryption(_dsn(port, "sslmode=prefer", REMOTE), remote="require") == "not encrypted"
+        assert "NOT ENCRYPTED" in caplog.text
+    with at_a_port(server_dsn, "self-signed") as port:
+        assert await _encryption(_dsn(port, host=REMOTE), remote="require") == NOT_VERIFIED
+    assert await _encryption(server_dsn, remote="require") == "not encrypted"
+
+
+async def test_a_server_of_the_variables_is_remote_or_not(server_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PGHOST names the server where the DSN names none."""
+    with at_a_port(server_dsn, None) as port:
+        monkeypatch.setenv("PGPORT", str(port))
+        monkeypatch.setenv("PGHOST", REMOTE)
+        with pytest.raises(ConnectionError, match="say sslmode=disable in the DSN"):
+            await _encryption("postgresql:///postgres?user=postgres", remote="require")
+        monkeypatch.setenv("PGHOST", "127.0.0.1")
+        assert await _encryption("postgresql:///postgres?user=postgres", remote="require") == "not encrypted"
