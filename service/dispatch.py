@@ -1,11 +1,12 @@
 """The last step before FastAPI's router."""
 
 import logging
+from collections.abc import Collection
 from typing import Any
 
 from fastapi.routing import APIRouter, _IncludedRouter
 from starlette.routing import Match
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from service.access import require_admin, says_who_may_call
 from service.wiring import calls_of, refuse_markers
@@ -18,6 +19,8 @@ class Dispatch:
 
     It asks the routes themselves which of them FastAPI will choose. Prepared routes, which all say who may call them, do
     not come this way.
+
+    HEAD is answered as GET is, without the body, where a route does not have a HEAD of its own.
     """
 
     def __init__(self, router: APIRouter) -> None:
@@ -27,9 +30,23 @@ class Dispatch:
         self._decided: dict[int, tuple[object, bool]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
-        if scope["type"] != "lifespan" and not self._is_decided(_chosen(self._router, scope)):
+        if scope["type"] == "lifespan":
+            await self._router.app(scope, receive, send)
+            return
+        route = _chosen(self._router, scope)
+        head: _Head | None = None
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            send = head = _Head(send)
+            if "HEAD" not in _methods(route):
+                scope = {**scope, "method": "GET"}  # the server keeps its own, and with it what it was asked
+                route = _chosen(self._router, scope)
+        if not self._is_decided(route):
             await require_admin(scope)
-        await self._router.app(scope, receive, send)
+        try:
+            await self._router.app(scope, receive, send)
+        except HeadAnswered:
+            if head is None:
+                raise
 
     def _is_decided(self, route: object) -> bool:
         """Whether a route says who may call it. Raises `NotWired` for one that would get a marker."""
@@ -38,6 +55,33 @@ class Dispatch:
         if id(route) not in self._decided:  # each is kept with its id, which no other can have then
             self._decided[id(route)] = (route, _decide(route))
         return self._decided[id(route)][1]
+
+
+class HeadAnswered(Exception):
+    """Ends an answer to GET that would go on: its head is sent, and nobody takes its body."""
+
+
+class _Head:
+    """Sends the head of an answer, and ends it where its body begins."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._ended = False
+
+    async def __call__(self, message: Message) -> None:
+        """As ASGI has it. Raises `HeadAnswered` where more of the body would follow."""
+        if message["type"] == "http.response.start":
+            await self._send(message)
+            return
+        if not self._ended:
+            self._ended = True
+            await self._send({"type": "http.response.body", "body": b""})
+        if message.get("more_body", False):
+            raise HeadAnswered
+
+
+def _methods(route: Any) -> Collection[str]:
+    return getattr(route, "methods", None) or ()
 
 
 def _decide(route: Any) -> bool:

@@ -1,5 +1,8 @@
 """The kinds of error that the service raises on purpose."""
 
+Tags = list[str] | None
+"""The versions of an object that a change depends on; `None`: it depends on none."""
+
 
 class ServiceError(Exception):
     """Base of what a caller can do wrong or meet. The message is meant for the caller."""
@@ -18,6 +21,12 @@ class Unauthorized(ServiceError):
     """The request does not prove who sends it."""
 
     message = "Sign in first: the request has no valid access token"
+
+
+class PreconditionFailed(ServiceError):
+    """What is to be changed is no longer what the client has read."""
+
+    message = "It has been changed since: read it again, and send the new ETag in If-Match"
 
 
 class Forbidden(ServiceError):

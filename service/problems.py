@@ -23,6 +23,7 @@ from service.errors import (
     Conflict,
     Forbidden,
     NotFound,
+    PreconditionFailed,
     ServiceError,
     TooManyRequests,
     Unauthorized,
@@ -41,6 +42,7 @@ STATUS_OF: Mapping[type[Exception], int] = {
     ClientDisconnect: 400,
     Unauthorized: 401,
     Forbidden: 403,
+    PreconditionFailed: 412,
     NotFound: 404,
     Conflict: 409,
     Unprocessable: 422,
@@ -119,6 +121,7 @@ _EXAMPLES = {
     404: "User not found",
     408: "body: did not arrive within 30 seconds",
     409: "The last admin cannot be deleted or made inactive",
+    412: PreconditionFailed.message,
     413: "body: larger than the 1048576 bytes allowed",
     415: "body: must be JSON, sent as application/json",
     422: "query.limit: Input should be less than or equal to 500",
@@ -221,9 +224,10 @@ def _allowed(scope: Scope) -> str:
     """The methods of a path. The router's own `Allow` has those of the first route alone."""
     asked = {"type": "http", "path": scope["path"], "root_path": scope.get("root_path", ""), "headers": []}
     routes: list[BaseRoute] = scope["app"].routes
-    return ", ".join(
-        method for method in _METHODS if any(r.matches({**asked, "method": method})[0] == Match.FULL for r in routes)
-    )
+    found = {m for m in _METHODS if any(route.matches({**asked, "method": m})[0] == Match.FULL for route in routes)}
+    if "GET" in found:
+        found.add("HEAD")
+    return ", ".join(method for method in _METHODS if method in found)
 
 
 def _invalid(scope: Scope, error: RequestValidationError) -> ProblemResponse:

@@ -44,6 +44,8 @@ IMPORTER = 1
 """A user who came to items late, and imported as many as all others have together."""
 OWNER = 1 + 7 * 7919 % ROWS
 """Of item 7. Owners are in another order than their items, which tells PostgreSQL that an owner's items lie far apart."""
+STALE = ["0" * 32]
+"""The tag of no version."""
 LIMIT = 101
 """A page of 100, and the row that says whether there are more."""
 
@@ -58,18 +60,22 @@ LOAD = f"""
 
 LOOK_UPS = {
     "users.get": (GET_USER_WITH_ITEMS, (7,)),
-    "users.update": (UPDATE_USER, (7, "seven@example.com", False, None)),
+    "users.update": (UPDATE_USER, (7, "seven@example.com", False, None, None)),
+    "users.update, of a version": (UPDATE_USER, (7, "seven@example.com", False, None, STALE)),
     "users.make_admin": (MAKE_ADMIN, (7,)),
     "users.password_hash": (GET_HASH, (7,)),
-    "users.change_password": (UPDATE_HASH, (7, 0, "y")),
-    "users.delete": (DELETE_USER, (7,)),
+    "users.change_password": (UPDATE_HASH, (7, 0, "y", None)),
+    "users.delete": (DELETE_USER, (7, None)),
+    "users.delete, of a version": (DELETE_USER, (7, STALE)),
     "users.is_last_admin": (LOCK_ADMINS, (7,)),
     "items.get, an admin": (GET_ITEM, (7, None)),
     "items.get": (GET_ITEM, (7, OWNER)),
-    "items.update, an admin": (UPDATE_ITEM, (7, None, "A cup", True, None)),
-    "items.update": (UPDATE_ITEM, (7, OWNER, "A cup", False, None)),
-    "items.delete, an admin": (DELETE_ITEM, (7, None)),
-    "items.delete": (DELETE_ITEM, (7, OWNER)),
+    "items.update, an admin": (UPDATE_ITEM, (7, None, "A cup", True, None, None)),
+    "items.update": (UPDATE_ITEM, (7, OWNER, "A cup", False, None, None)),
+    "items.update, of a version": (UPDATE_ITEM, (7, OWNER, "A cup", False, None, STALE)),
+    "items.delete, an admin": (DELETE_ITEM, (7, None, None)),
+    "items.delete": (DELETE_ITEM, (7, OWNER, None)),
+    "items.delete, of a version": (DELETE_ITEM, (7, OWNER, STALE)),
     "items.add": (INSERT_ITEM, ("A cup", None, 7)),
     "items.owner_exists": (OWNER_EXISTS, (7,)),
     "items.as_json": (OWNED_AS_JSON, (7,)),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.requests import ClientDisconnect
 
 from service.access import SignedIn
@@ -18,6 +18,7 @@ from service.items.lines import BadLines
 from service.items.schemas import Imported
 from service.middleware import raise_body_limits
 from service.problems import CountedMistakes, answers
+from service.representation import LOCATION, path_below
 from service.streaming import JsonLinesResponse
 from service.types import Id
 
@@ -57,7 +58,7 @@ _LINES = {
     "/users/{user_id:id}/items/import",
     status_code=201,
     summary="Give a user many items",
-    responses=answers(401, 403, 404, 413),
+    responses={201: {"headers": {**LOCATION}}, **answers(401, 403, 404, 413)},
     openapi_extra=_BODY,
 )
 @inject
@@ -65,6 +66,7 @@ async def import_items(
     caller: SignedIn,
     user_id: Id,
     request: Request,
+    response: Response,
     attempt: Idempotent,
     imports: ItemImports = Provide["item_imports"],
 ) -> Imported:
@@ -73,6 +75,7 @@ async def import_items(
     When lines are wrong, `errors` names them, up to a hundred. Only a few imports and exports run at once: the next is a 503.
     """
     caller.require(user_id)
+    response.headers["Location"] = path_below(request.scope, f"/users/{user_id}/items/")
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in READERS:
         raise HTTPException(415, f"body: must be JSON lines or CSV, sent as one of {', '.join(READERS)}")

@@ -5,7 +5,9 @@ import builtins
 from asyncpg import ForeignKeyViolationError
 
 from service.database import ScopedConnection
+from service.errors import Tags
 from service.items.schemas import ChangedItem, Item, NewItem
+from service.items.version import ITEM_TAG
 from service.users.repository import UserNotFound
 
 # The columns of an item, everywhere in the order of its fields: a row is an item, and is not validated again.
@@ -41,19 +43,19 @@ GET_ITEM = """
     WHERE id = $1 AND ($2::bigint IS NULL OR owner_id = $2)
 """
 
-UPDATE_ITEM = """
+UPDATE_ITEM = f"""
     UPDATE items
     SET title = coalesce($3, title),
         description = CASE WHEN $4 THEN $5 ELSE description END
-    WHERE id = $1 AND ($2::bigint IS NULL OR owner_id = $2)
+    WHERE id = $1 AND ($2::bigint IS NULL OR owner_id = $2) AND ($6::text[] IS NULL OR {ITEM_TAG} = ANY ($6))
     RETURNING id, title, description, owner_id
-"""
+"""  # noqa: S608 - of constants
 
-DELETE_ITEM = """
+DELETE_ITEM = f"""
     DELETE FROM items
-    WHERE id = $1 AND ($2::bigint IS NULL OR owner_id = $2)
+    WHERE id = $1 AND ($2::bigint IS NULL OR owner_id = $2) AND ($3::text[] IS NULL OR {ITEM_TAG} = ANY ($3))
     RETURNING id
-"""
+"""  # noqa: S608 - of constants
 
 OWNER_EXISTS = """
     SELECT EXISTS (SELECT FROM users WHERE id = $1)
@@ -93,17 +95,17 @@ class ItemRepository:
         row = await self._connection.fetchrow(GET_ITEM, item_id, owner_id)
         return None if row is None else Item(*row)
 
-    async def update(self, item_id: int, owner_id: int | None, change: ChangedItem) -> Item | None:
-        """The item as changed, or `None` where `get` would give that."""
+    async def update(self, item_id: int, owner_id: int | None, change: ChangedItem, tags: Tags = None) -> Item | None:
+        """The item as changed, or `None` where `get` would give that, and where its version is none of `tags`."""
         set_description = "description" in change.model_fields_set
         row = await self._connection.fetchrow(
-            UPDATE_ITEM, item_id, owner_id, change.title, set_description, change.description
+            UPDATE_ITEM, item_id, owner_id, change.title, set_description, change.description, tags
         )
         return None if row is None else Item(*row)
 
-    async def delete(self, item_id: int, owner_id: int | None) -> bool:
-        """Delete the item that `get` would give. Whether there was one."""
-        return await self._connection.fetchval(DELETE_ITEM, item_id, owner_id) is not None
+    async def delete(self, item_id: int, owner_id: int | None, tags: Tags = None) -> bool:
+        """Delete the item that `get` would give. Whether there was one, and its version one of `tags`."""
+        return await self._connection.fetchval(DELETE_ITEM, item_id, owner_id, tags) is not None
 
     async def owner_exists(self, owner_id: int) -> bool:
         """Whether there is a user with this id."""

@@ -9,24 +9,35 @@ from service.items.schemas import ChangedItem, Item, NewItem
 from service.items.service import ItemService
 from service.paging import page
 from service.problems import answers
+from service.representation import CHANGED, CONDITIONAL, CREATED, READ, IfMatch, Represented
 from service.types import After, Id, Limit, Skip
 
 router = APIRouter(tags=["items"])
+
+_item_answer = Represented(Item)
 
 
 @router.post(
     "/users/{user_id:id}/items/",
     status_code=201,
     summary="Give a user an item",
-    responses=answers(401, 403, 404, 413),
+    response_model=Item,
+    responses={**CREATED, **answers(401, 403, 404, 413)},
 )
 @inject
 async def create_item(
-    caller: SignedIn, user_id: Id, new: NewItem, attempt: Idempotent, items: ItemService = Provide["item_service"]
-) -> Item:
+    caller: SignedIn,
+    user_id: Id,
+    new: NewItem,
+    request: Request,
+    response: Response,
+    attempt: Idempotent,
+    items: ItemService = Provide["item_service"],
+) -> Response:
     """Create an item that belongs to the user."""
     caller.require(user_id)
-    return await items.create(user_id, new, attempt)
+    item = await items.create(user_id, new, attempt)
+    return _item_answer(item, request, status=201, location=f"/items/{item.id}", extra=response)
 
 
 @router.get("/users/{user_id:id}/items/", summary="List a user's items", responses=answers(401, 403, 404))
@@ -62,24 +73,45 @@ async def list_items(
     return page(rows, limit, request, response)
 
 
-@router.get("/items/{item_id:id}", summary="Read an item", responses=answers(401, 404))
+@router.get(
+    "/items/{item_id:id}",
+    summary="Read an item",
+    response_model=Item,
+    responses={**READ, **answers(401, 404)},
+    openapi_extra=CONDITIONAL,
+)
 @inject
-async def read_item(caller: SignedIn, item_id: Id, items: ItemService = Provide["item_service"]) -> Item:
+async def read_item(
+    caller: SignedIn, item_id: Id, request: Request, items: ItemService = Provide["item_service"]
+) -> Response:
     """One item. Another user's is not found."""
-    return await items.get(item_id, owner_id=caller.owner_id)
+    return _item_answer(await items.get(item_id, owner_id=caller.owner_id), request)
 
 
-@router.patch("/items/{item_id:id}", summary="Change an item", responses=answers(401, 404, 413))
+@router.patch(
+    "/items/{item_id:id}",
+    summary="Change an item",
+    response_model=Item,
+    responses={**CHANGED, **answers(401, 404, 412, 413)},
+)
 @inject
 async def change_item(
-    caller: SignedIn, item_id: Id, change: ChangedItem, items: ItemService = Provide["item_service"]
-) -> Item:
+    caller: SignedIn,
+    item_id: Id,
+    change: ChangedItem,
+    tags: IfMatch,
+    request: Request,
+    items: ItemService = Provide["item_service"],
+) -> Response:
     """Change what is given, and leave the rest. Another user's item is not found."""
-    return await items.change(item_id, change, owner_id=caller.owner_id)
+    item = await items.change(item_id, change, owner_id=caller.owner_id, tags=tags)
+    return _item_answer(item, request)
 
 
-@router.delete("/items/{item_id:id}", status_code=204, summary="Delete an item", responses=answers(401, 404))
+@router.delete("/items/{item_id:id}", status_code=204, summary="Delete an item", responses=answers(400, 401, 404, 412))
 @inject
-async def delete_item(caller: SignedIn, item_id: Id, items: ItemService = Provide["item_service"]) -> None:
+async def delete_item(
+    caller: SignedIn, item_id: Id, tags: IfMatch, items: ItemService = Provide["item_service"]
+) -> None:
     """Delete an item. Another user's is not found."""
-    await items.delete(item_id, owner_id=caller.owner_id)
+    await items.delete(item_id, owner_id=caller.owner_id, tags=tags)

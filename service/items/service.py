@@ -2,8 +2,9 @@
 
 import builtins
 from collections.abc import Sequence
+from typing import NoReturn
 
-from service.errors import NotFound
+from service.errors import NotFound, PreconditionFailed, Tags
 from service.idempotency.keys import Attempt, Idempotency
 from service.items.repository import ItemRepository
 from service.items.schemas import ChangedItem, Item, NewItem
@@ -44,14 +45,21 @@ class ItemService:
         """The item with this id. Raises `ItemNotFound`."""
         return _found(await self._items.get(item_id, owner_id))
 
-    async def change(self, item_id: int, change: ChangedItem, *, owner_id: int | None = None) -> Item:
-        """Change an item. Raises `ItemNotFound`."""
-        return _found(await self._items.update(item_id, owner_id, change))
+    async def change(
+        self, item_id: int, change: ChangedItem, *, owner_id: int | None = None, tags: Tags = None
+    ) -> Item:
+        """Change an item. Raises `ItemNotFound`, and `PreconditionFailed` where its version is none of `tags`."""
+        item = await self._items.update(item_id, owner_id, change, tags)
+        return item or await self._refuse(item_id, owner_id)
 
-    async def delete(self, item_id: int, *, owner_id: int | None = None) -> None:
-        """Delete an item. Raises `ItemNotFound`."""
-        if not await self._items.delete(item_id, owner_id):
-            raise ItemNotFound
+    async def delete(self, item_id: int, *, owner_id: int | None = None, tags: Tags = None) -> None:
+        """Delete an item. Raises `ItemNotFound`, and `PreconditionFailed` where its version is none of `tags`."""
+        if not await self._items.delete(item_id, owner_id, tags):
+            await self._refuse(item_id, owner_id)
+
+    async def _refuse(self, item_id: int, owner_id: int | None) -> NoReturn:
+        _found(await self._items.get(item_id, owner_id))
+        raise PreconditionFailed
 
 
 def _found(item: Item | None) -> Item:

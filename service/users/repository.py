@@ -10,9 +10,10 @@ from asyncpg import Record, UniqueViolationError
 
 from service.addresses import address_key
 from service.database import ScopedConnection
-from service.errors import BadRequest, NotFound
+from service.errors import BadRequest, NotFound, Tags
 from service.items.schemas import Item
 from service.users.schemas import ChangedUser, User
+from service.users.version import USER_TAG
 
 INSERT_USER = """
     INSERT INTO users (email, password_hash, email_key)
@@ -40,14 +41,14 @@ LIST_USERS_WITH_ITEMS = """
 """
 """LATERAL has items looked up for each user. A plan for any page, that cannot know how short it is, would read all items."""
 
-UPDATE_USER = """
+UPDATE_USER = f"""
     WITH changed AS (
         UPDATE users
         SET email = coalesce($2, email),
             email_key = CASE WHEN $2 IS NULL THEN email_key ELSE $4 END,
             is_active = coalesce($3, is_active),
             token_version = token_version + CASE WHEN NOT $3 THEN 1 ELSE 0 END
-        WHERE id = $1
+        WHERE id = $1 AND ($5::text[] IS NULL OR {USER_TAG} = ANY ($5))
         RETURNING id, email, is_active
     )
     SELECT changed.id, email, is_active, items.id AS item_id, title, description
@@ -56,7 +57,7 @@ UPDATE_USER = """
         SELECT id, title, description FROM items WHERE owner_id = changed.id ORDER BY id LIMIT 500
     ) AS items ON true
     ORDER BY items.id
-"""
+"""  # noqa: S608 - of constants
 
 MAKE_ADMIN = """
     UPDATE users
@@ -64,11 +65,11 @@ MAKE_ADMIN = """
     WHERE id = $1
 """
 
-DELETE_USER = """
+DELETE_USER = f"""
     DELETE FROM users
-    WHERE id = $1
+    WHERE id = $1 AND ($2::text[] IS NULL OR {USER_TAG} = ANY ($2))
     RETURNING id
-"""
+"""  # noqa: S608 - of constants
 
 LOCK_ADMINS = """
     SELECT id
@@ -88,12 +89,12 @@ GET_HASH = """
     WHERE id = $1
 """
 
-UPDATE_HASH = """
+UPDATE_HASH = f"""
     UPDATE users
     SET password_hash = $3, token_version = token_version + 1
-    WHERE id = $1 AND token_version = $2
+    WHERE id = $1 AND token_version = $2 AND ($4::text[] IS NULL OR {USER_TAG} = ANY ($4))
     RETURNING id
-"""
+"""  # noqa: S608 - of constants
 
 
 class UserNotFound(NotFound):
@@ -143,12 +144,14 @@ class UserRepository:
         """At most `limit` users in the order of their ids, from beyond `after`, without the first `skip`."""
         return _with_items(await self._connection.fetch(LIST_USERS_WITH_ITEMS, after, skip, limit))
 
-    async def update(self, user_id: int, change: ChangedUser) -> User | None:
-        """The user as changed, or `None`. Making it inactive ends its tokens. Raises `EmailTaken`."""
+    async def update(self, user_id: int, change: ChangedUser, tags: Tags = None) -> User | None:
+        """The user as changed, or `None`, also where its version is none of `tags`. Making it inactive ends its tokens.
+
+        Raises `EmailTaken`.
+        """
+        email_key = change.email and _stored_key(change.email)
         try:
-            rows = await self._connection.fetch(
-                UPDATE_USER, user_id, change.email, change.is_active, change.email and _stored_key(change.email)
-            )
+            rows = await self._connection.fetch(UPDATE_USER, user_id, change.email, change.is_active, email_key, tags)
         except UniqueViolationError as error:
             raise ERROR_OF_CONSTRAINT[error.constraint_name or ""] from error
         return _user(rows) if rows else None
@@ -162,21 +165,24 @@ class UserRepository:
         admins = await self._connection.fetch(LOCK_ADMINS, user_id)
         return [row["id"] for row in admins] == [user_id]
 
-    async def delete(self, user_id: int) -> bool:
-        """Delete a user with its items. Whether there was one."""
-        return await self._connection.fetchval(DELETE_USER, user_id) is not None
+    async def delete(self, user_id: int, tags: Tags = None) -> bool:
+        """Delete a user with its items. Whether there was one, and its version one of `tags`."""
+        return await self._connection.fetchval(DELETE_USER, user_id, tags) is not None
 
     async def password(self, user_id: int) -> StoredPassword | None:
         """What is stored of a user's password, or `None` without such a user."""
         row = await self._connection.fetchrow(GET_HASH, user_id)
         return None if row is None else StoredPassword(row["password_hash"], row["token_version"])
 
-    async def change_password(self, user_id: int, token_version: int, password_hash: str) -> bool:
+    async def change_password(self, user_id: int, token_version: int, password_hash: str, tags: Tags = None) -> bool:
         """Store another hash, and end the user's tokens. Not, and `False`, when these were ended since `token_version`.
+
+        Nor when the user's version is none of `tags`.
 
         The hash itself is not compared: a sign-in may have made it anew, of the same password.
         """
-        return await self._connection.fetchval(UPDATE_HASH, user_id, token_version, password_hash) is not None
+        changed = await self._connection.fetchval(UPDATE_HASH, user_id, token_version, password_hash, tags)
+        return changed is not None
 
 
 def _stored_key(email: str) -> str | None:

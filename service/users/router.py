@@ -8,6 +8,7 @@ from service.injection import Provide, inject
 from service.paging import page
 from service.problems import answers
 from service.ratelimit.attempts import AttemptLimiter
+from service.representation import CHANGED, CONDITIONAL, CREATED, READ, IfMatch, Represented
 from service.types import After, Id, Limit, Skip
 from service.users.repository import UserNotFound
 from service.users.schemas import ChangedPassword, ChangedUser, Me, NewUser, User
@@ -15,19 +16,31 @@ from service.users.service import UserService
 
 router = APIRouter(prefix="/users", tags=["users"])
 
+_user_answer = Represented(User)
+_me_answer = Represented(Me)
 
-@router.post("/", status_code=201, summary="Register", responses=answers(400, 413, 429), dependencies=[PUBLIC])
+
+@router.post(
+    "/",
+    status_code=201,
+    summary="Register",
+    response_model=User,
+    responses={**CREATED, **answers(400, 413, 429)},
+    dependencies=[PUBLIC],
+)
 @inject
 async def create_user(
     new: NewUser,
     request: Request,
+    response: Response,
     attempt: IdempotentForAll,
     limiter: AttemptLimiter = Provide["attempts"],
     users: UserService = Provide["user_service"],
-) -> User:
+) -> Response:
     """Create a user. An e-mail address can be registered once, in whatever case it is written."""
     await limiter.check("register", address=new.email, client=request.client and request.client.host)
-    return await users.register(new, attempt)
+    user = await users.register(new, attempt)
+    return _user_answer(user, request, status=201, location=f"/users/{user.id}", extra=response)
 
 
 @router.get("/", summary="List users", responses=answers(401, 403))
@@ -46,34 +59,55 @@ async def list_users(
     return page(await users.list(skip, limit + 1, after=after), limit, request, response)
 
 
-@router.get("/me", summary="Read yourself", responses=answers(401, 404))
+@router.get(
+    "/me",
+    summary="Read yourself",
+    response_model=Me,
+    responses={**READ, **answers(401, 404)},
+    openapi_extra=CONDITIONAL,
+)
 @inject
-async def read_me(caller: SignedIn, users: UserService = Provide["user_service"]) -> Me:
+async def read_me(caller: SignedIn, request: Request, users: UserService = Provide["user_service"]) -> Response:
     """The user who signed in, with its items, and whether it is an admin. 404 in mode `open` without a token."""
     if caller.user_id is None:
         raise UserNotFound
     user = await users.get(caller.user_id)
-    return Me(user.id, user.email, user.is_active, user.items, caller.is_admin)
+    me = Me(user.id, user.email, user.is_active, user.items, caller.is_admin)
+    return _me_answer(me, request)
 
 
-@router.get("/{user_id:id}", summary="Read a user", responses=answers(401, 403, 404))
+@router.get(
+    "/{user_id:id}",
+    summary="Read a user",
+    response_model=User,
+    responses={**READ, **answers(401, 403, 404)},
+    openapi_extra=CONDITIONAL,
+)
 @inject
-async def read_user(caller: SignedIn, user_id: Id, users: UserService = Provide["user_service"]) -> User:
-    """One user with its items."""
+async def read_user(
+    caller: SignedIn, user_id: Id, request: Request, users: UserService = Provide["user_service"]
+) -> Response:
+    """One user with its items. Its `ETag` changes when one of these does."""
     caller.require(user_id)
-    return await users.get(user_id)
+    return _user_answer(await users.get(user_id), request)
 
 
-@router.patch("/{user_id:id}", summary="Change a user", responses=answers(400, 401, 403, 404, 409, 413, 429))
+@router.patch(
+    "/{user_id:id}",
+    summary="Change a user",
+    response_model=User,
+    responses={**CHANGED, **answers(400, 401, 403, 404, 409, 412, 413, 429)},
+)
 @inject
 async def change_user(
     caller: SignedIn,
     user_id: Id,
     change: ChangedUser,
+    tags: IfMatch,
     request: Request,
     limiter: AttemptLimiter = Provide["attempts"],
     users: UserService = Provide["user_service"],
-) -> User:
+) -> Response:
     """Change what is given, and leave the rest. Making a user inactive, an admin's right, ends all its tokens.
 
     The last active admin stays active: a 409.
@@ -85,20 +119,21 @@ async def change_user(
         caller.require_admin()
     if change.email is not None:
         await limiter.check("register", address=change.email, client=request.client and request.client.host)
-    return await users.change(user_id, change)
+    return _user_answer(await users.change(user_id, change, tags=tags), request)
 
 
 @router.put(
     "/{user_id:id}/password",
     status_code=204,
     summary="Change a password",
-    responses=answers(400, 401, 403, 404, 413, 429),
+    responses=answers(400, 401, 403, 404, 412, 413, 429),
 )
 @inject
 async def change_password(
     caller: SignedIn,
     user_id: Id,
     change: ChangedPassword,
+    tags: IfMatch,
     request: Request,
     limiter: AttemptLimiter = Provide["attempts"],
     users: UserService = Provide["user_service"],
@@ -107,12 +142,16 @@ async def change_password(
     caller.require(user_id)
     owner = f"user {user_id}\0"  # no address has that: nobody else can use up this user's tries by signing in
     await limiter.check("login", address=owner, client=request.client and request.client.host)
-    await users.change_password(caller, user_id, change)
+    await users.change_password(caller, user_id, change, tags=tags)
 
 
-@router.delete("/{user_id:id}", status_code=204, summary="Delete a user", responses=answers(401, 403, 404, 409))
+@router.delete(
+    "/{user_id:id}", status_code=204, summary="Delete a user", responses=answers(400, 401, 403, 404, 409, 412)
+)
 @inject
-async def delete_user(caller: SignedIn, user_id: Id, users: UserService = Provide["user_service"]) -> None:
+async def delete_user(
+    caller: SignedIn, user_id: Id, tags: IfMatch, users: UserService = Provide["user_service"]
+) -> None:
     """Delete a user and all its items, at once or not at all. 409 for the last active admin."""
     caller.require(user_id)
-    await users.delete(user_id)
+    await users.delete(user_id, tags=tags)

@@ -3,11 +3,12 @@
 import builtins
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NoReturn
 
 from service.access import Caller
 from service.auth.callers import Callers
 from service.database import ScopedConnection
-from service.errors import BadRequest, Conflict
+from service.errors import BadRequest, Conflict, PreconditionFailed, Tags
 from service.idempotency.keys import Attempt, Idempotency
 from service.passwords import PasswordHasher
 from service.users.repository import UserNotFound, UserRepository
@@ -69,18 +70,31 @@ class UserService:
         """At most `limit` users in the order of their ids, from beyond `after`, without the first `skip`."""
         return await self._users.list(skip, limit, after=after)
 
-    async def change(self, user_id: int, change: ChangedUser) -> User:
-        """Change a user. Making it inactive ends its tokens. Raises `UserNotFound`, `EmailTaken` and `LastAdmin`."""
+    async def change(self, user_id: int, change: ChangedUser, *, tags: Tags = None) -> User:
+        """Change a user. Making it inactive ends its tokens.
+
+        Raises `UserNotFound`, `EmailTaken` and `LastAdmin`, and `PreconditionFailed` where its version is none of `tags`.
+        """
         with self._callers.changing(user_id):
             if change.is_active is not False:
-                return _found(await self._users.update(user_id, change))
+                return await self._update(user_id, change, tags)
             async with self._keeping_an_admin(user_id):
-                return _found(await self._users.update(user_id, change))
+                return await self._update(user_id, change, tags)
 
-    async def change_password(self, caller: Caller, user_id: int, change: ChangedPassword) -> None:
+    async def _update(self, user_id: int, change: ChangedUser, tags: Tags) -> User:
+        return await self._users.update(user_id, change, tags) or await self._refuse(user_id)
+
+    async def _refuse(self, user_id: int) -> NoReturn:
+        await self.get(user_id)
+        raise PreconditionFailed
+
+    async def change_password(
+        self, caller: Caller, user_id: int, change: ChangedPassword, *, tags: Tags = None
+    ) -> None:
         """Change a password, which ends the user's tokens. Whoever is no admin has to know the current one.
 
-        Raises `UserNotFound`, `WrongPassword` and `PasswordTooShort`.
+        Raises `UserNotFound`, `WrongPassword` and `PasswordTooShort`, and `PreconditionFailed` where the user's version is
+        none of `tags`.
         """
         stored = await self._users.password(user_id)
         if stored is None:
@@ -91,15 +105,20 @@ class UserService:
             known = caller.is_admin
         password_hash = await self._passwords.hash(change.password.get_secret_value())
         with self._callers.changing(user_id):
-            if not known or not await self._users.change_password(user_id, stored.token_version, password_hash):
+            if not known:
                 raise WrongPassword
+            if not await self._users.change_password(user_id, stored.token_version, password_hash, tags):
+                raise WrongPassword if tags is None else PreconditionFailed
 
-    async def delete(self, user_id: int) -> None:
-        """Delete a user and its items. Raises `UserNotFound` and `LastAdmin`."""
+    async def delete(self, user_id: int, *, tags: Tags = None) -> None:
+        """Delete a user and its items.
+
+        Raises `UserNotFound` and `LastAdmin`, and `PreconditionFailed` where its version is none of `tags`.
+        """
         with self._callers.changing(user_id):
             async with self._keeping_an_admin(user_id):
-                if not await self._users.delete(user_id):
-                    raise UserNotFound
+                if not await self._users.delete(user_id, tags):
+                    await self._refuse(user_id)
 
     @asynccontextmanager
     async def _keeping_an_admin(self, user_id: int) -> AsyncIterator[None]:
