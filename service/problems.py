@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
-from service.database import CommitOutcomeUnknown, DatabaseUnavailable, PoolNotOpen, PoolTimeout
+from service.database import CommitOutcomeUnknown, DatabaseUnavailable, PoolNotOpen, PoolTimeout, SchemaChanged
 from service.errors import (
     BadRequest,
     Conflict,
@@ -51,6 +51,7 @@ STATUS_OF: Mapping[type[Exception], int] = {
     DatabaseUnavailable: 503,
     PoolTimeout: 503,
     PoolNotOpen: 503,
+    SchemaChanged: 503,
     CommitOutcomeUnknown: 503,
     asyncpg.SerializationError: 503,
     asyncpg.DeadlockDetectedError: 503,
@@ -65,6 +66,7 @@ DETAIL_OF: Mapping[type[Exception], str] = {
     DatabaseUnavailable: "The database cannot be reached at the moment",
     PoolTimeout: "The service is busy: no database connection became free in time",
     PoolNotOpen: "The service is starting or stopping",
+    SchemaChanged: "The database was changed in the meantime",
     CommitOutcomeUnknown: "The database was lost while it saved: the change may have been made or not",
     asyncpg.SerializationError: "The change collided with another one",
     asyncpg.DeadlockDetectedError: "The change collided with another one",

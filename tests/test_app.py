@@ -13,7 +13,14 @@ from httpx import ASGITransport, AsyncClient
 
 from containers import Container
 from service.app import create_app
-from service.database import CommitOutcomeUnknown, Database, DatabaseUnavailable, PoolTimeout, ScopedConnection
+from service.database import (
+    CommitOutcomeUnknown,
+    Database,
+    DatabaseUnavailable,
+    PoolTimeout,
+    SchemaChanged,
+    ScopedConnection,
+)
 from service.errors import ServiceError
 from service.injection import Provide, inject
 from tests.database.helpers import until, whole
@@ -94,6 +101,7 @@ ERRORS: dict[str, Exception] = {
     "unavailable": DatabaseUnavailable("host db.internal refused"),
     "timeout": PoolTimeout("Stats(...)"),
     "unknown outcome": CommitOutcomeUnknown("lost"),
+    "new schema": SchemaChanged("cached statement plan is invalid"),
     "serialization": asyncpg.SerializationError("could not serialize"),
     "bug": ZeroDivisionError("secret detail"),
 }
@@ -189,6 +197,7 @@ async def test_concurrent_requests_have_connections_of_their_own(
     [
         ("unavailable", "The database cannot be reached at the moment"),
         ("timeout", "The service is busy: no database connection became free in time"),
+        ("new schema", "The database was changed in the meantime"),
         ("unknown outcome", "The database was lost while it saved: the change may have been made or not"),
         ("serialization", "The change collided with another one"),
     ],

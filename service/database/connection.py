@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, LiteralString, NoReturn, TypeVar
 
 import asyncpg
@@ -12,11 +12,13 @@ import asyncpg
 from service.database.copy import CopyMethods
 from service.database.cursor import CursorFactory, Portal
 from service.database.database import Database
+from service.database.errors import SchemaChanged
 from service.database.held import Held
 from service.database.modes import Isolation, modes
 from service.database.prepared import PreparedStatement
 from service.database.scope import Copying
 from service.database.session import Session
+from service.database.stale import Once
 from service.database.transaction import Transaction
 
 T = TypeVar("T")
@@ -102,7 +104,9 @@ class ScopedConnection(CopyMethods):
         So `INSERT ... RETURNING id` gives the ids of many rows in their order.
         """
         options = _options(timeout, record_class)
-        rows: list[asyncpg.Record] = await self._database.frame().send("fetchmany", query, (args,), options)
+        rows: list[asyncpg.Record] = await self._database.frame().send(
+            "fetchmany", query, (_repeatable(args),), options
+        )
         return rows
 
     async def execute(self, query: LiteralString, *args: Any, timeout: float | None = None) -> str:
@@ -118,7 +122,7 @@ class ScopedConnection(CopyMethods):
         self, command: LiteralString, args: Iterable[Sequence[Any]], *, timeout: float | None = None
     ) -> None:
         """Run one statement for each sequence of arguments: all or nothing."""
-        await self._database.frame().send("executemany", command, (args,), _timeout(timeout))
+        await self._database.frame().send("executemany", command, (_repeatable(args),), _timeout(timeout))
 
     async def prepare(
         self,
@@ -211,6 +215,7 @@ class ScopedConnection(CopyMethods):
     ) -> T:
         """Run `work` in a transaction, and all of it again on a serialization failure (40001) or a deadlock (40P01).
 
+        So too after `SchemaChanged`.
         `work` may run several times: what it does outside the database must bear that. Inside a transaction it runs
         once, as a savepoint, since only the outermost unit can be run again.
 
@@ -233,6 +238,10 @@ class ScopedConnection(CopyMethods):
         raise AssertionError("unreachable")
 
 
+def _repeatable(args: Iterable[Sequence[Any]]) -> Iterable[Sequence[Any]]:
+    return Once(args) if isinstance(args, Iterator) else args
+
+
 def _timeout(timeout: float | None) -> dict[str, Any]:
     return _NO_OPTIONS if timeout is None else {"timeout": timeout}
 
@@ -244,10 +253,10 @@ def _options(timeout: float | None, record_class: type[asyncpg.Record] | None) -
 
 
 def _can_be_run_again(error: BaseException) -> bool:
-    """Whether it is a serialization failure or a deadlock, or a group in which nothing else failed by itself."""
+    """Whether it is a collision, or a group in which nothing else failed by itself."""
     if isinstance(error, BaseExceptionGroup):
         return all(_can_be_run_again(each) for each in error.exceptions)
-    return isinstance(error, (asyncpg.SerializationError, asyncpg.DeadlockDetectedError))
+    return isinstance(error, (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, SchemaChanged))
 
 
 def _backoff(attempt: int) -> float:

@@ -41,7 +41,7 @@ class CursorFactory:
     def __aiter__(self) -> CursorIterator:
         portal = self._place()
         prefetch = PREFETCH if self._prefetch is None else self._prefetch
-        return CursorIterator(portal, self._make(portal.block, prefetch).__aiter__(), prefetch, self._timeout)
+        return CursorIterator(portal, lambda: self._make(portal.block, prefetch).__aiter__(), prefetch, self._timeout)
 
     def __await__(self) -> Generator[Any, None, Cursor]:
         return self._open().__await__()
@@ -49,7 +49,11 @@ class CursorFactory:
     async def _open(self) -> Cursor:
         portal = self._place()
         factory = self._make(portal.block, self._prefetch)
-        return Cursor(portal, await portal.step(lambda: _awaited(factory), self._timeout))
+
+        def opened() -> Awaitable[Any]:
+            return _awaited(factory)
+
+        return Cursor(portal, await portal.step(opened, self._timeout, opened))
 
 
 class Portal:
@@ -62,13 +66,18 @@ class Portal:
         self.block = block
         self._running = running
 
-    async def step(self, call: Callable[[], Awaitable[Any]], timeout: float | None) -> Any:
-        """Await asyncpg's call on the connection, when its turn has come.
+    async def step(
+        self,
+        call: Callable[[], Awaitable[Any]],
+        timeout: float | None,
+        again: Callable[[], Awaitable[Any]] | None = None,
+    ) -> Any:
+        """Await asyncpg's call on the connection, when its turn has come. `again`: as in `Lease.guard`.
 
         Raises `TransactionClosed` when the block has ended.
         """
         lease = self.block.lease
-        return await self.turn().in_turn(lambda: lease.guard(call, timeout))
+        return await self.turn().in_turn(lambda: lease.guard(call, timeout, again))
 
     def turn(self) -> Held:
         """The block whose turn a call takes: the running one where it is on the same connection, as in a savepoint."""
@@ -91,17 +100,20 @@ class Portal:
 class CursorIterator:
     """The rows of one `async for`. It is closed at its end; and by `break`, before the connection's next statement."""
 
-    __slots__ = ("_cursor", "_open", "_portal", "_prefetch", "_rows", "_timeout")
+    __slots__ = ("_begun", "_cursor", "_make", "_open", "_portal", "_prefetch", "_rows", "_timeout")
 
     def __init__(
         self,
         portal: Portal,
-        cursor: asyncpg.cursor.CursorIterator[asyncpg.Record],
+        make: Callable[[], asyncpg.cursor.CursorIterator[asyncpg.Record]],
         prefetch: int,
         timeout: float | None,
     ) -> None:
+        self._open = False  # so that a refusal leaves nothing to close
         self._portal = portal
-        self._cursor = cursor
+        self._make = make
+        self._cursor = make()
+        self._begun = False
         self._prefetch = prefetch
         self._timeout = timeout
         self._rows: deque[asyncpg.Record] = deque()
@@ -112,10 +124,16 @@ class CursorIterator:
 
     async def __anext__(self) -> asyncpg.Record:
         if not self._rows and self._open:
-            await self._portal.step(self._fetch, self._timeout)
+            again = None if self._begun else self._fetch_anew
+            await self._portal.step(self._fetch, self._timeout, again)
+            self._begun = True
         if not self._rows:
             raise StopAsyncIteration
         return self._rows.popleft()
+
+    async def _fetch_anew(self) -> None:
+        self._cursor = self._make()
+        await self._fetch()
 
     async def _fetch(self) -> None:
         """Take a portion over from asyncpg's iterator, which sends something for the first of its rows alone."""

@@ -33,7 +33,17 @@ class TransactionAborted(DatabaseError):
 
 
 class CommitOutcomeUnknown(DatabaseError):
-    """The connection was lost while COMMIT was under way: the work is saved or it is not, and nobody can say which."""
+    """The connection was lost while COMMIT was under way: the work is saved or it is not, and nobody can say which.
+
+    Or a single statement was carried out whose rows cannot be read, since a type in them has changed.
+    """
+
+
+class SchemaChanged(DatabaseError):
+    """The schema changed under a transaction that had done something already. The same again works: nothing was saved.
+
+    The driver's error is the cause.
+    """
 
 
 class PoolTimeout(DatabaseError):

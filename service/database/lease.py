@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -15,9 +14,12 @@ import asyncpg
 
 from service.database.caller import Line, in_words
 from service.database.cancel import Backend, backend_of, is_cancelling, statement_ends
+from service.database.errors import SchemaChanged
 from service.database.failures import ends_session, unavailable
+from service.database.lifetime import renewal_time
 from service.database.modes import PLAIN
 from service.database.session_state import Effects, effects_of, refuse_control
+from service.database.stale import forget, heal, is_stale, may_be_stale
 
 if TYPE_CHECKING:
     from service.database.options import DatabaseOptions
@@ -43,6 +45,7 @@ class Lease:
         "copied_out",
         "ending",
         "expires_at",
+        "fresh_at",
         "holder",
         "idle_since",
         "in_transaction",
@@ -50,6 +53,7 @@ class Lease:
         "pool",
         "raw",
         "reported",
+        "savepoint",
         "savepoints",
         "statements",
         "tainted",
@@ -79,6 +83,10 @@ class Lease:
         """BEGIN was sent and neither COMMIT nor ROLLBACK was answered."""
         self.modes = PLAIN
         """Those of the open transaction."""
+        self.fresh_at = -1
+        """The number of statements when the innermost block that is open had done nothing yet."""
+        self.savepoint: str | None = None
+        """The one that this block is; `None` where it is the transaction itself."""
         self.savepoints = 0
         """How many were ever made on this connection: a source of names."""
         self.ending: asyncio.Task[None] | None = None
@@ -184,7 +192,9 @@ class Lease:
                 return await self.pool.statement_limit.lifted(self, call, timeout)
             return await getattr(self.raw, method)(query, *args, **options)
         except BaseException as error:
-            self._name(error, timeout, copied_out=method in _COPIES_OUT)
+            if is_stale(error) or may_be_stale(error, method):
+                return await heal(self, error, method, query, args, options)
+            self.name(error, timeout, copied_out=method in _COPIES_OUT)
             raise
 
     def note(self, query: str, *, by_hand: bool) -> None:
@@ -209,19 +219,42 @@ class Lease:
     async def roll_back(self, sql: str) -> None:
         """Send a ROLLBACK, which gets as long as cleaning a connection does. Raises as `send` does."""
         await self.settle()
-        await self.guard(lambda: self.raw.execute(sql, timeout=self.pool.clean_timeout), None)
+        await self.guard(lambda: self.raw.execute(sql, timeout=self.pool.options.connect_timeout), None)
 
-    async def guard(self, call: Callable[[], Awaitable[Any]], timeout: float | None) -> Any:
-        """Await an asyncpg call and name its failure, as `send` does. `timeout`: the caller's own, already in the call."""
+    async def guard(
+        self,
+        call: Callable[[], Awaitable[Any]],
+        timeout: float | None,
+        again: Callable[[], Awaitable[Any]] | None = None,
+    ) -> Any:
+        """Await an asyncpg call and name its failure, as `send` does.
+
+        `timeout`: the caller's own, already in the call. `again`: what to await instead where the call was the first of its
+        transaction, and what asyncpg had prepared for it was stale.
+        """
         try:
             if timeout is not None and self.pool.statement_limit.is_shorter_than(timeout):
                 return await self.pool.statement_limit.lifted(self, call, timeout)
             return await call()
         except BaseException as error:
-            self._name(error, timeout)
+            if again is not None and is_stale(error) and await self.begin_anew():
+                forget(self.raw)
+                return await self.guard(again, timeout)
+            self.name(error, timeout)
             raise
 
-    def _name(self, error: BaseException, timeout: float | None, *, copied_out: bool = False) -> None:
+    async def begin_anew(self) -> bool:
+        """Begin the block that is open once more, where the statement that failed was the first in it."""
+        if not self.in_transaction or self.statements != self.fresh_at + 1:
+            return False
+        if self.savepoint is None:
+            await self.command("ROLLBACK")
+            await self.command(self.modes.begin)
+        else:
+            await self.command(f"ROLLBACK TO SAVEPOINT {self.savepoint}")
+        return True
+
+    def name(self, error: BaseException, timeout: float | None, *, copied_out: bool = False) -> None:
         """Note what a failure has left, and raise `DatabaseUnavailable` from it if PostgreSQL is to blame.
 
         A codec, a source of rows and a foreign data wrapper raise what a lost connection raises: they are not to blame it.
@@ -236,10 +269,13 @@ class Lease:
             self.tainted = True  # asyncpg cancels what was running, and the connection lives on
             if isinstance(error, TimeoutError) and timeout is None and self._outlived_command_timeout():
                 raise unavailable(error) from error
+        elif is_stale(error):
+            forget(self.raw)
+            raise SchemaChanged(str(error)) from error
 
     def _outlived_command_timeout(self) -> bool:
         """Whether a `TimeoutError` can be that of the command timeout, and not one that the caller's code raised."""
-        limit = self.pool.command_timeout
+        limit = self.pool.options.command_timeout
         return 0 < limit <= monotonic() - self.taken_at + _EARLY
 
     def _leads_to_a_standby(self, error: BaseException) -> bool:
@@ -249,10 +285,3 @@ class Lease:
         """
         asked_for = self.tainted or (self.in_transaction and self.modes.readonly)
         return isinstance(error, asyncpg.ReadOnlySQLTransactionError) and not asked_for
-
-
-def renewal_time(max_lifetime: float) -> float:
-    """When, on the monotonic clock, a connection opened now is renewed: up to a tenth early, so that not all are at once."""
-    if not max_lifetime:
-        return float("inf")
-    return monotonic() + max_lifetime * random.uniform(0.9, 1.0)  # noqa: S311 - jitter, not a secret

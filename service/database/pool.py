@@ -37,7 +37,7 @@ class Pool:
 
     def __init__(self, driver: asyncpg.Pool[asyncpg.Record], options: DatabaseOptions) -> None:
         self._driver = driver
-        self._options = options
+        self.options = options
         own = OwnLoop()
         self.check_loop = own.check
         """Raises `WrongEventLoop` in another loop than the one that opened the pool."""
@@ -49,7 +49,6 @@ class Pool:
         self._strays = Strays()
         self._tasks = Tasks(own.loop, options.application_name)
         self.spawn = self._tasks.spawn
-        """Do something in a task of the pool's."""
         self._opening = 0
         self._leased = 0
         self._quiet = asyncio.Event()
@@ -57,7 +56,6 @@ class Pool:
         """Why the last attempt to open a connection failed, until one succeeds."""
         self.totals = Totals()
         self.closing = False
-        self.clean_timeout = options.connect_timeout
         self.statement_limit = StatementLimit(options.statement_timeout, options.connect_timeout)
         self.command_timeout = options.command_timeout
         self.reports_slow_leases = options.slow_lease > 0
@@ -89,7 +87,7 @@ class Pool:
         waiting = len(self.waiters)
         if self._room():
             self._grow(waiting=waiting + 1)
-        elif waiting >= self._options.max_waiting:
+        elif waiting >= self.options.max_waiting:
             self.totals.timeouts += 1
             raise PoolTimeout(f"{waiting} others wait for a connection already (max_waiting)")
         return self._line.join()
@@ -109,7 +107,7 @@ class Pool:
     def _late(self) -> PoolTimeout:
         """What they are told who have waited for too long."""
         self.totals.timeouts += 1
-        text = f"no connection became free within {self._options.acquire_timeout:g} s (acquire_timeout)"
+        text = f"no connection became free within {self.options.acquire_timeout:g} s (acquire_timeout)"
         if self._refusal is None:
             return PoolTimeout(text)
         error = PoolTimeout(f"{text}, and no further one can be opened: {reason(self._refusal)}")
@@ -127,7 +125,7 @@ class Pool:
         now = monotonic()
         held = now - lease.taken_at
         if self.reports_slow_leases:
-            lease.report_if_slow(held, self._options.slow_lease)
+            lease.report_if_slow(held, self.options.slow_lease)
         self.totals.hold_time += held
         self._leased -= 1
         lease.holder = None
@@ -137,7 +135,7 @@ class Pool:
             self._drop(lease)
         elif lease.expires_at <= now or (self.closing and not self._line):
             self._tasks.spawn(self._retire(lease), "retire connection")
-        elif lease.tainted or lease.in_transaction or lease.statements >= self._options.max_queries:
+        elif lease.tainted or lease.in_transaction or lease.statements >= self.options.max_queries:
             self._tasks.spawn(self._clean(lease), "clean connection")
         else:
             self._offer(lease)
@@ -154,8 +152,8 @@ class Pool:
     async def _clean(self, lease: Lease) -> None:
         """What cannot be cleaned is closed."""
         try:
-            async with asyncio.timeout(self._options.connect_timeout):
-                await lease.reset(self._driver, self._options)
+            async with asyncio.timeout(self.options.connect_timeout):
+                await lease.reset(self._driver, self.options)
         except Exception as error:  # noqa: BLE001 - whatever the driver raises, the connection is closed
             logger.info("a connection could not be cleaned, and is closed: %r", error)
             self._drop(lease)
@@ -167,7 +165,7 @@ class Pool:
         self._leases.discard(lease)
         self.totals.closed += 1
         try:
-            await lease.connection.close(timeout=self._options.connect_timeout)
+            await lease.connection.close(timeout=self.options.connect_timeout)
         except Exception:  # noqa: BLE001 - whatever the driver raises, the connection is ended
             lease.terminate()
         self._grow()
@@ -181,8 +179,13 @@ class Pool:
         lease.terminate()
         self._grow()
 
+    def renew(self) -> None:
+        """Replace each connection, as soon as it is idle."""
+        for lease in self._leases:
+            lease.expires_at = 0.0
+
     def _room(self) -> bool:
-        return len(self._leases) + self._opening < self._options.max_size
+        return len(self._leases) + self._opening < self.options.max_size
 
     def _grow(self, *, waiting: int | None = None, wanted: int = 0) -> None:
         """Open what is missing for those who wait, or up to `wanted` connections; for strays, one that ends them."""
@@ -202,7 +205,7 @@ class Pool:
         self._opening -= 1
         self._refusal = None
         self.totals.opened += 1
-        lease = Lease(connection, self, self._options.max_lifetime)
+        lease = Lease(connection, self, self.options.max_lifetime)
         self._leases.add(lease)
         self._offer(lease)
 
@@ -221,7 +224,7 @@ class Pool:
 
     async def fill(self) -> None:
         """Open `min_size` connections, and wait until each of them is open or has failed."""
-        self._grow(wanted=self._options.min_size)
+        self._grow(wanted=self.options.min_size)
         while self._opening:
             await self._tasks.wait_beside(self._keeper)
 
@@ -229,17 +232,17 @@ class Pool:
         while True:
             await asyncio.sleep(_TIDY_INTERVAL)
             self._tidy()
-            self._grow(wanted=self._options.min_size)
+            self._grow(wanted=self.options.min_size)
 
     def _tidy(self) -> None:
         now = monotonic()
         for lease in self._leases:
             if lease.holder is not None:
-                lease.report_if_slow(now - lease.taken_at, self._options.slow_lease)
-        spare = len(self._leases) - self._options.min_size
+                lease.report_if_slow(now - lease.taken_at, self.options.slow_lease)
+        spare = len(self._leases) - self.options.min_size
         idle, self._idle = self._idle, deque()
         for lease in idle:
-            limit = self._options.max_inactive_lifetime
+            limit = self.options.max_inactive_lifetime
             inactive = spare > 0 < limit < now - lease.idle_since
             if lease.is_closed():
                 self._drop(lease)
@@ -269,13 +272,13 @@ class Pool:
         self._line.close()
         while self._idle:
             self._tasks.spawn(self._retire(self._idle.pop()), "retire connection")
-        await self._tasks.end(self._options.connect_timeout)
+        await self._tasks.end(self.options.connect_timeout)
         self._idle.clear()
         self._leases = {lease for lease in self._leases if lease.holder}
 
     async def _wait_for_leases(self) -> None:
         try:
-            async with asyncio.timeout(self._options.shutdown_timeout):
+            async with asyncio.timeout(self.options.shutdown_timeout):
                 while self._leased or self._line:
                     self._quiet.clear()
                     await self._quiet.wait()
@@ -283,16 +286,11 @@ class Pool:
             holders = sorted(lease.holder for lease in self._leases if lease.holder)
             logger.warning(
                 "closing the pool after %g s although connections are in use, by: %s",
-                self._options.shutdown_timeout,
+                self.options.shutdown_timeout,
                 ", ".join(holders) or "nobody",
             )
 
     def stats(self) -> Stats:
         """The pool at this moment."""
-        return Stats(
-            size=len(self._leases),
-            idle=len(self._idle),
-            leased=self._leased,
-            waiting=len(self._line),
-            totals=self.totals.copy(),
-        )
+        totals, waiting = self.totals.copy(), len(self._line)
+        return Stats(size=len(self._leases), idle=len(self._idle), leased=self._leased, waiting=waiting, totals=totals)

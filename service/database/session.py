@@ -32,6 +32,7 @@ class Session(Held):
     async def __aenter__(self) -> asyncpg.pool.PoolConnectionProxy[asyncpg.Record]:
         lease = await self.take_lease()
         lease.tainted = True
+        lease.fresh_at = -1  # nobody knows what is done on the raw connection
         self.enter()
         return lease.connection
 

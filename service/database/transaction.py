@@ -55,6 +55,11 @@ class Transaction(Held):
         return self
 
     async def _start(self, lease: Lease) -> None:
+        await self._begin(lease)
+        lease.fresh_at = lease.statements
+        lease.savepoint = self._savepoint
+
+    async def _begin(self, lease: Lease) -> None:
         if not lease.is_in_transaction():
             lease.in_transaction = True  # before the answer: a cancelled BEGIN may have begun
             lease.modes = self._modes
@@ -114,6 +119,7 @@ class Transaction(Held):
         if self._savepoint is None:
             await self._commit()
             return
+        self.lease.fresh_at = -1
         try:
             await self._command(f"RELEASE SAVEPOINT {self._savepoint}")
         except asyncpg.InFailedSQLTransactionError as error:
@@ -161,6 +167,7 @@ class Transaction(Held):
             self.return_lease()
 
     async def _send_rollback(self, lease: Lease) -> None:
+        lease.fresh_at = -1
         try:
             if self._savepoint is None:
                 await lease.roll_back("ROLLBACK")
