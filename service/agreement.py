@@ -1,10 +1,10 @@
 """What the DSN says beside the settings: it beats every default, and contradicts nothing that was set."""
 
-import os
 from typing import Any
 
 from service.configuration import ConfigurationError, Origins
 from service.database.dsn import Dsn, parse
+from service.database.variables import given
 from service.sections import DatabaseSettings
 
 _DSN = "database.dsn"
@@ -24,7 +24,7 @@ def named_in_dsn(database: DatabaseSettings, origins: Origins) -> dict[str, Any]
     for name in named:
         origins.record(f"database.{name}", f"{_DSN}, {origins.of(_DSN)}", None)
     for name, variable in _VARIABLES.items():
-        value = os.environ.get(variable)
+        value = given(variable)
         if value and name not in named and not origins.is_set(f"database.{name}"):
             named[name] = value
             origins.record(f"database.{name}", f"environment variable {variable}", None)

@@ -15,6 +15,7 @@ from service.checks import checks
 from service.configuration import EXIT_STATUS, ConfigurationError
 from service.database import DatabaseError, EmbeddedServerError
 from service.errors import ServiceError
+from service.hosts import authority
 from service.interrupt import interruptible
 from service.migrations import HEAD, HISTORY, MigrationError
 from service.settings import Settings, shown
@@ -42,9 +43,10 @@ def serve(
 
     settings = Settings()  # a mistake ends it here, before any worker starts
     settings.require_for_serving()
+    host = host.removeprefix("[").removesuffix("]")  # as in a URL
     _check_free(host, port)
-    if settings.documentation_enabled:
-        typer.echo(f"Documentation: http://{host}:{port}/docs")
+    if settings.documentation_enabled and port:  # 0 is one that uvicorn finds, and says
+        typer.echo(f"Documentation: http://{authority(host, port)}/docs")
     uvicorn.run(
         "service.main:app",
         host=host,
@@ -206,7 +208,8 @@ def _check_free(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             typer.echo(
-                f"Cannot listen at {host}:{port}: {error.strerror}. Stop what uses it, or choose another: --port {port + 1}",
+                f"Cannot listen at {authority(host, port)}: {error.strerror}. Stop what uses it, or choose another: "
+                f"--port {port + 1}",
                 err=True,
             )
             raise typer.Exit(1) from error

@@ -13,11 +13,11 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
-    NestedSecretsSettingsSource,
     PydanticBaseSettingsSource,
-    SecretsSettingsSource,
     TomlConfigSettingsSource,
 )
+
+from service.database.variables import given
 
 ENV_PREFIX = "POOLKEEPER_"
 NESTED = "__"
@@ -62,7 +62,7 @@ class Origins:
     def of(self, key: str) -> str:
         """The source of a key, for people."""
         if key == "environment":
-            return f"{ENV_PREFIX}ENV" if f"{ENV_PREFIX}ENV" in os.environ else "default"
+            return f"{ENV_PREFIX}ENV" if given(f"{ENV_PREFIX}ENV") else "default"
         return self._labels.get(key, "default")
 
     def is_set(self, key: str) -> bool:
@@ -112,11 +112,20 @@ class _Arguments(_Recorded):
 
 class _Environment(_Recorded):
     def label(self, key: str) -> str:
+        names = {name.upper() for name in os.environ if given(name)}
+        while _variable(key) not in names and "." in key:  # a variable may give a whole group, as JSON
+            key = key.rpartition(".")[0]
         return f"environment variable {_variable(key)}"
 
 
 class _Variables(EnvSettingsSource):
-    """pydantic-settings reads lists and groups as JSON. What is none goes on as text, to be refused with its key."""
+    """pydantic-settings reads lists and groups as JSON. What is none goes on as text, to be refused with its key.
+
+    An empty variable is as unset: Compose passes on what is not there as `NAME=`.
+    """
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name.lower(): value for name, value in os.environ.items() if given(name)}
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         try:
@@ -127,21 +136,32 @@ class _Variables(EnvSettingsSource):
 
 class _DatabaseUrl(_Recorded):
     def __call__(self) -> dict[str, Any]:
-        url = os.environ.get("DATABASE_URL")
-        if not url:
+        url = given("DATABASE_URL")
+        if url is None:
             return {}
         _recorder.get().record("database.dsn", "environment variable DATABASE_URL", None)
         return {"database": {"dsn": url}}
 
 
+class _SecretFiles(_Variables):
+    """Files of a folder, read as though they were variables."""
+
+    def __init__(self, settings_cls: type[BaseSettings], files: Mapping[str, Path]) -> None:
+        self._files = files
+        super().__init__(settings_cls)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        texts = {name: read_secret(file) for name, file in self._files.items()}
+        return {f"{ENV_PREFIX}{name}".lower(): text for name, text in texts.items() if text}
+
+
 class _Secrets(_Recorded):
-    def __init__(self, source: PydanticBaseSettingsSource, folder: Path) -> None:
-        super().__init__(source)
-        self._folder = folder
+    def __init__(self, settings_cls: type[BaseSettings], folder: Path) -> None:
+        self._files = _secret_files(settings_cls, folder)
+        super().__init__(_SecretFiles(settings_cls, self._files))
 
     def file(self, key: str) -> Path | None:
-        name = key.replace(".", NESTED)
-        return next((file for file in self._folder.iterdir() if file.name.lower() == name), None)
+        return self._files.get(key.replace(".", NESTED))
 
     def label(self, key: str) -> str:
         return f"secret file {self.file(key)}"
@@ -163,19 +183,19 @@ class _Toml(_Recorded):
 
 def environment_name() -> str:
     """The environment's name from `POOLKEEPER_ENV`, `development` if unset."""
-    return os.environ.get(f"{ENV_PREFIX}ENV") or "development"
+    return given(f"{ENV_PREFIX}ENV") or "development"
 
 
 def sources(
     settings_cls: type[BaseSettings], arguments: PydanticBaseSettingsSource
 ) -> tuple[PydanticBaseSettingsSource, ...]:
     """All sources, strongest first. Raises `ConfigurationError` for a file that is missing or cannot be read."""
-    secrets_dir = os.environ.get(f"{ENV_PREFIX}SECRETS_DIR")
+    secrets_dir = given(f"{ENV_PREFIX}SECRETS_DIR")
     return (
         _Arguments(arguments),
         _Environment(_Variables(settings_cls)),
         _DatabaseUrl(arguments),
-        *([_secrets(settings_cls, Path(secrets_dir))] if secrets_dir else []),
+        *([_Secrets(settings_cls, Path(secrets_dir))] if secrets_dir else []),
         *(_Toml(settings_cls, file) for file in config_files()),
     )
 
@@ -183,7 +203,7 @@ def sources(
 def config_files() -> list[Path]:
     """The TOML files of this environment, strongest first; none where there is no `config` folder at all."""
     environment = environment_name()
-    named = os.environ.get(f"{ENV_PREFIX}CONFIG_DIR")
+    named = given(f"{ENV_PREFIX}CONFIG_DIR")
     folder = Path(named) if named else next((folder for folder in _FOLDERS if folder.is_dir()), None)
     if folder is None or not folder.is_dir():
         if named:
@@ -211,12 +231,19 @@ def read_secret(file: Path) -> str:
 
 
 def refuse_unknown_variables(known: Container[str]) -> None:
-    """Raises `ConfigurationError` for a `POOLKEEPER_` variable that configures nothing; pydantic-settings passes over it."""
-    for name in os.environ:
-        if name.upper().startswith(ENV_PREFIX):
+    """Raises `ConfigurationError` for a `POOLKEEPER_` variable that configures nothing; pydantic-settings passes over it.
+
+    Also for two that differ in case alone, of which it would take either.
+    """
+    seen: dict[str, str] = {}
+    for name in sorted(os.environ):
+        if name.upper().startswith(ENV_PREFIX) and given(name):
             first = name[len(ENV_PREFIX) :].split(NESTED)[0]
             if first not in _OF_THE_LOADER and first.lower() not in known:
                 raise ConfigurationError(f"environment variable {name}: there is no setting {first.lower()!r}")
+            other = seen.setdefault(name.lower(), name)
+            if os.environ[other] != os.environ[name]:
+                raise ConfigurationError(f"environment variables {other} and {name} are one setting: keep one of them")
 
 
 def explain(error: ValidationError, origins: Origins) -> str:
@@ -231,25 +258,20 @@ def explain(error: ValidationError, origins: Origins) -> str:
     return "\n".join(lines)
 
 
-def _secrets(settings_cls: type[BaseSettings], folder: Path) -> _Secrets:
+def _secret_files(settings_cls: type[BaseSettings], folder: Path) -> dict[str, Path]:
+    """The files of the secrets directory, by lower-case name. Hidden ones and folders, as Kubernetes has them, are none."""
     if not folder.is_dir():
         raise ConfigurationError(f"{ENV_PREFIX}SECRETS_DIR: there is no folder {folder}")
-    for file in folder.iterdir():
-        known = (
-            not file.is_file() or file.name.startswith(".") or file.name.split(NESTED)[0] in settings_cls.model_fields
-        )
-        if not known:
+    files: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()):
+        if file.name.startswith(".") or not file.is_file():
+            continue
+        name = file.name.lower()
+        if name.split(NESTED)[0] not in settings_cls.model_fields:
             raise ConfigurationError(f"secret file {file}: there is no setting {file.name!r}")
-        if file.is_file():
-            read_secret(file)
-    source = NestedSecretsSettingsSource(
-        SecretsSettingsSource(settings_cls, folder),
-        secrets_dir=folder,
-        secrets_dir_missing="error",
-        secrets_prefix="",
-        secrets_nested_delimiter=NESTED,
-    )
-    return _Secrets(source, folder)
+        if (other := files.setdefault(name, file)) != file:
+            raise ConfigurationError(f"secret files {other} and {file.name} are one setting: keep one of them")
+    return files
 
 
 def _variable(key: str) -> str:

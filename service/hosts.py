@@ -35,3 +35,9 @@ HostNames = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], BeforeV
 """Hosts, in lower case."""
 WebOrigins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_listed)]
 """Origins, as a browser sends them."""
+
+
+def authority(host: str, port: int) -> str:
+    """Host and port as a URL has them. For all addresses of this machine (`0.0.0.0`, `::`), one that a browser can open."""
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what is replaced
+    return f"[{host.replace('%', '%25')}]:{port}" if ":" in host else f"{host}:{port}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import socket
 from pathlib import Path
 
 import asyncpg
@@ -12,6 +13,7 @@ from containers import Container
 from service import cli
 from service.graph import mermaid
 from service.migrations import HEAD
+from tests.processes import free_port
 
 DSN_WITH_SECRET = "postgresql://app:hunter2@db.example/app"
 
@@ -136,3 +138,35 @@ def test_a_wrong_revision_is_one_message(
         return count
 
     assert asyncio.run(tables()) == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "listens", "address"),
+    [
+        ("127.0.0.1", "127.0.0.1", "127.0.0.1"),
+        ("localhost", "localhost", "localhost"),
+        ("0.0.0.0", "0.0.0.0", "127.0.0.1"),
+        ("::", "::", "[::1]"),
+        ("::1", "::1", "[::1]"),
+        ("[::1]", "::1", "[::1]"),
+    ],
+)
+def test_the_address_that_serve_prints_can_be_opened(
+    monkeypatch: pytest.MonkeyPatch, host: str, listens: str, address: str
+) -> None:
+    """In a browser: an IPv6 address is in brackets, and all addresses are this machine's."""
+    served: list[object] = []
+    monkeypatch.setattr("uvicorn.run", lambda *_, host, **__: served.append(host))
+    port = free_port()
+    assert _invoke("serve", "--host", host, "--port", str(port)) == f"Documentation: http://{address}:{port}/docs\n"
+    assert _invoke("serve", "--host", host, "--port", "0") == ""
+    assert served == [listens, listens]
+
+
+def test_an_ipv6_address_that_is_taken_is_named_as_in_a_url() -> None:
+    """With a port to choose."""
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+        result = CliRunner().invoke(cli.app, ["serve", "--host", "::1", "--port", str(port)])
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Cannot listen at [::1]:{port}: ")

@@ -299,3 +299,92 @@ def test_as_many_imports_and_exports_as_connections_are_refused(config: Path, mo
     monkeypatch.setenv("POOLKEEPER_BULK__MAX_EXPORTS", "10")
     with pytest.raises(ConfigurationError, match=r"bulk\.max_exports: must be below database\.max_size.* at most 9"):
         Settings()
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\n"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DATABASE_URL", "POOLKEEPER_ENV", "POOLKEEPER_CONFIG_DIR", "POOLKEEPER_SECRETS_DIR", "POOLKEEPER_DATABASE", "PGSSLMODE",
+        "POOLKEEPER_DATABASE__DSN", "POOLKEEPER_DATABASE__PASSWORD", "POOLKEEPER_DATABASE__MAX_SIZE", "PGAPPNAME",
+        "POOLKEEPER_DATABASE__SSLMODE", "POOLKEEPER_DATABASE__APPLICATION_NAME", "POOLKEEPER_DATABASE__MIGRATE_ON_START",
+        "POOLKEEPER_HTTP__ALLOWED_HOSTS", "POOLKEEPER_AUTH__PREVIOUS_KEY", "POOLKEEPER_UNKNOWN__KEY",
+        "poolkeeper_database__max_size",
+    ],
+)  # fmt: skip
+def test_an_empty_variable_is_as_unset(monkeypatch: pytest.MonkeyPatch, name: str, empty: str) -> None:
+    """Compose passes on what is not there as `NAME=`. Every value and its origin are as without it."""
+
+    def everything() -> dict[str, tuple[str, str]]:
+        settings = Settings()
+        return {key: (value, settings.origin(key)) for key, value in shown(settings)}
+
+    monkeypatch.delenv("POOLKEEPER_ENV")
+    without = everything()
+    monkeypatch.setenv(name, empty)
+    assert everything() == without
+
+
+def test_an_empty_variable_hides_nothing(config: Path, secrets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a weaker source says holds; an empty secret is as unset too."""
+    (config / "development.toml").write_text("[http]\nallowed_hosts = ['a.example']\n[database]\npassword = 'hunter2'")
+    (secrets / "database__dsn").write_text(DSN.replace("hunter2", "secret"))
+    (secrets / "database__password").write_text("\n")
+    for name in ("POOLKEEPER_DATABASE__DSN", "DATABASE_URL", "POOLKEEPER_HTTP__ALLOWED_HOSTS"):
+        monkeypatch.setenv(name, "")
+    with pytest.raises(ConfigurationError, match=r"database\.password \(.*development\.toml\) is another than"):
+        Settings()
+    (secrets / "database__dsn").write_text(DSN)
+    settings = Settings()
+    assert (settings.dsn(), settings.database_password()) == (DSN, "hunter2")
+    assert settings.http.allowed_hosts == ("a.example",)
+
+
+def test_two_variables_of_one_setting_must_agree(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their names differ in case alone, so either might be meant."""
+    monkeypatch.setenv("POOLKEEPER_DATABASE__MAX_SIZE", "3")
+    monkeypatch.setenv("poolkeeper_database__max_size", "3")
+    assert Settings().database.max_size == 3
+    monkeypatch.setenv("poolkeeper_database__max_size", "4")
+    with pytest.raises(ConfigurationError, match="POOLKEEPER_DATABASE__MAX_SIZE and poolkeeper_database__max_size are"):
+        Settings()
+
+
+def test_a_variable_of_a_whole_group_is_named_as_the_origin(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside those of single keys."""
+    monkeypatch.setenv("POOLKEEPER_DATABASE", '{"max_size": 42}')
+    monkeypatch.setenv("POOLKEEPER_DATABASE__MIN_SIZE", "7")
+    settings = Settings()
+    assert settings.origin("database.max_size") == "environment variable POOLKEEPER_DATABASE"
+    assert settings.origin("database.min_size") == "environment variable POOLKEEPER_DATABASE__MIN_SIZE"
+
+
+@pytest.mark.parametrize("name", ["DATABASE__PASSWORD", "Database__Password", "database__password"])
+def test_a_secret_may_be_named_in_any_case(config: Path, secrets: Path, name: str) -> None:
+    """It is read anew all the same, and its origin is the file as it is named."""
+    (secrets / "..2026").mkdir()
+    (secrets / "..2026" / name).write_text("hunter2\n")
+    (secrets / "..data").symlink_to(secrets / "..2026")
+    (secrets / name).symlink_to(secrets / "..data" / name)
+    (secrets / ".hidden").write_text("x")
+    settings = Settings()
+    assert settings.database_password() == "hunter2"
+    assert settings.origin("database.password") == f"secret file {secrets / name}"
+    (secrets / "..2026" / name).write_text("hunter3")
+    assert settings.database_password() == "hunter3"
+
+
+def test_secrets_that_differ_in_case_alone_are_refused(config: Path, secrets: Path) -> None:
+    """Either might be the one that was rotated."""
+    (secrets / "database__password").write_text("hunter2")
+    (secrets / "DATABASE__PASSWORD").write_text("hunter2")
+    if len(list(secrets.iterdir())) == 1:  # pragma: no cover - a file system that knows no difference
+        return
+    with pytest.raises(ConfigurationError, match=r"secret files .*DATABASE__PASSWORD and database__password are one"):
+        Settings()
+
+
+def test_a_secret_may_be_a_list(config: Path, secrets: Path) -> None:
+    """As a variable may."""
+    (secrets / "HTTP__ALLOWED_HOSTS").write_text("a.example, b.example\n")
+    assert Settings().http.allowed_hosts == ("a.example", "b.example")

@@ -6,7 +6,6 @@ this module nor asyncpg, which gets hosts and credentials as arguments, hands it
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from unicodedata import normalize
 
 from service.database.dsn_parameters import decoded, options_of, read_parameters
 from service.database.errors import InvalidDsn
+from service.database.variables import given
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ def parse(text: str | None) -> Dsn:
         parameters=parameters,
         options=options,
     )
-    if at and not (dsn.hosts or "service" in parameters or os.environ.get("PGHOST")):
+    if at and not (dsn.hosts or "service" in parameters or given("PGHOST")):
         raise InvalidDsn("names no host after the @: write one, or ?host=/run/postgresql for a Unix socket")
     return dsn
 
@@ -117,8 +117,8 @@ def _wrong_start(text: str, scheme: str) -> str:
 def _hosts(places: str, parameters: dict[str, str]) -> tuple[Host, ...]:
     """The hosts of a DSN, in their order: those after the @, or those of the parameter `host`, with their ports."""
     written = tuple(_host(place, decode=True) for place in places.split(",")) if places else ()
-    given = tuple(_host(place, decode=False) for place in parameters.pop("host", "").split(",") if place)
-    hosts = _one("host", written, given) or ()
+    asked = tuple(_host(place, decode=False) for place in parameters.pop("host", "").split(",") if place)
+    hosts = _one("host", written, asked) or ()
     if not hosts or "port" not in parameters:
         return hosts
     ports = [_port(port) for port in parameters.pop("port").split(",")]
@@ -160,7 +160,7 @@ def _port(text: str | None) -> int | None:
 
 def _one(what: str, *values: T | None) -> T | None:
     """The one value that was given. Raises `InvalidDsn` for two that differ."""
-    given = [value for value in values if value]
-    if any(value != given[0] for value in given):
+    named = [value for value in values if value]
+    if any(value != named[0] for value in named):
         raise InvalidDsn(f"names the {what} twice, and not the same: keep one of them")
-    return given[0] if given else None
+    return named[0] if named else None

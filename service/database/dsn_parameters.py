@@ -42,7 +42,7 @@ _SCHEMA = "write search_path"
 _TLS = "write sslmode=verify-full or sslmode=require"
 _LEAVE = "leave it out"
 _INSTEAD = {
-    "channel_binding": "leave it out; sslmode=verify-full with sslrootcert shows whose server it is",
+    "channel_binding": "leave it out; sslmode=verify-full and sslrootcert=system show whose server it is",
     "connection_limit": _POOL_SIZE,
     "currentSchema": _SCHEMA,
     "default_query_exec_mode": _NO_CACHE,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from inspect import isawaitable
 from typing import Any
@@ -18,6 +17,7 @@ from service.database.dsn_parameters import SYSTEM
 from service.database.errors import DatabaseError, DatabaseUnavailable, InvalidDsn
 from service.database.failures import breaks_connection
 from service.database.options import DatabaseOptions, TlsMode
+from service.database.variables import given
 
 logger = logging.getLogger("service.database")
 
@@ -133,7 +133,7 @@ _SAY = "say sslmode=verify-full or require in the DSN, or sslmode=disable where 
 
 def _attempts(dsn: Dsn) -> Sequence[tuple[Host, ...]]:
     """The hosts one by one, in their order. A search for a standby has to see all of them at once."""
-    attributes = dsn.parameters.get("target_session_attrs") or os.environ.get("PGTARGETSESSIONATTRS")
+    attributes = dsn.parameters.get("target_session_attrs") or given("PGTARGETSESSIONATTRS")
     if len(dsn.hosts) < 2 or attributes == "prefer-standby":  # noqa: PLR2004
         return [dsn.hosts]
     return [(host,) for host in dsn.hosts]
@@ -142,7 +142,7 @@ def _attempts(dsn: Dsn) -> Sequence[tuple[Host, ...]]:
 def _addresses(hosts: tuple[Host, ...]) -> dict[str, Any]:
     if not hosts:
         return {}
-    usual = os.environ.get("PGPORT") or 5432
+    usual = given("PGPORT") or 5432
     return {"host": [host.name for host in hosts], "port": [host.port or usual for host in hosts]}
 
 

@@ -1,10 +1,11 @@
 """How a pool behaves. Times are in seconds."""
 
-import os
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
+
+from service.database.variables import given
 
 TlsMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 _LONGEST = 30 * 24 * 3600
@@ -50,7 +51,7 @@ class DatabaseOptions:
     """A connection held for longer is logged once, with the scope's name and the line that took it. 0: never."""
     statement_cache_size: Annotated[int, Ge(0)] = 100
     """Prepared statements that each connection keeps. 0: none, for a PgBouncer in transaction mode without them."""
-    application_name: str = field(default_factory=lambda: os.environ.get("PGAPPNAME") or "poolkeeper")
+    application_name: str = field(default_factory=lambda: given("PGAPPNAME") or "poolkeeper")
     """What `pg_stat_activity` shows."""
     sslmode: TlsMode | None = None
     """TLS as libpq names it; `None`: as the DSN says, or PGSSLMODE, or `prefer`."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from service.database.dsn import Dsn, Host
 from service.database.dsn_parameters import SYSTEM
 from service.database.errors import InvalidDsn
+from service.database.variables import given
 
 if TYPE_CHECKING:
     import asyncpg
@@ -23,12 +24,12 @@ _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 def explicit_mode(dsn: Dsn, configured: TlsMode | None) -> str | None:
     """The mode that somebody asked for: in the DSN, in the options, or in PGSSLMODE; `None` where nobody did."""
     in_file = "prefer" if "service" in dsn.parameters else None  # asyncpg reads the service's file, and may find more
-    return dsn.options.get("sslmode") or configured or os.environ.get("PGSSLMODE") or in_file
+    return dsn.options.get("sslmode") or configured or given("PGSSLMODE") or in_file
 
 
 def are_local(hosts: Sequence[Host]) -> bool:
     """Whether all hosts are this machine. None at all are those of PGHOST, or the usual sockets."""
-    named = hosts or [Host(name) for name in os.environ.get("PGHOST", "").split(",") if name]
+    named = hosts or [Host(name) for name in (given("PGHOST") or "").split(",") if name]
     return all(host.is_local for host in named)
 
 
@@ -40,7 +41,10 @@ def tls_arguments(dsn: Dsn, configured: TlsMode | None) -> dict[str, Any]:
         raise InvalidDsn(f"names a file that is not there: {', '.join(missing)}")
     if named.get("sslrootcert") == SYSTEM:
         return {"ssl": _of_the_system(dsn)}
-    return {} if "sslmode" in dsn.parameters else {"ssl": configured}
+    empty = (
+        "prefer" if "PGSSLMODE" in os.environ and not given("PGSSLMODE") else None
+    )  # as unset; asyncpg takes it for a mode
+    return {} if "sslmode" in dsn.parameters else {"ssl": configured or empty}
 
 
 def _of_the_system(dsn: Dsn) -> ssl.SSLContext:
