@@ -20,6 +20,7 @@ from service.database.pool import Pool
 from service.database.scope import Copying, Frame, Scope
 from service.database.session import Session
 from service.database.stats import Stats, Totals
+from service.database.tracked import tracked
 from service.database.transaction import Transaction
 
 logger = logging.getLogger("service.database")
@@ -117,7 +118,7 @@ class Database:
             max_size=options.max_size,
             max_queries=options.max_queries,
             max_inactive_connection_lifetime=0,
-            connection_class=self._connection_class,
+            connection_class=tracked(self._connection_class),
             reset=reset,
             command_timeout=options.command_timeout or None,
             server_settings=options.server_settings(),
@@ -213,7 +214,13 @@ class Database:
 
 
 async def _reset(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Asyncpg's reset, and what it leaves behind: temporary tables, sequences' state, `SET ROLE`."""
-    await connection.execute(
-        f"{connection.get_reset_query()}\nDISCARD TEMP; DISCARD SEQUENCES; SET SESSION AUTHORIZATION DEFAULT;"
+    """Asyncpg's reset, and what it leaves behind: temporary tables, sequences' state, `SET ROLE`, statements of PREPARE."""
+    status = await connection.execute(
+        f"{connection.get_reset_query()}\nDISCARD TEMP; DISCARD SEQUENCES; SET SESSION AUTHORIZATION DEFAULT; {_PREPARED}"
     )
+    if status != "SELECT 0":
+        for statement in await connection.fetch(_PREPARED):
+            await connection.execute(f"DEALLOCATE {statement['quoted']}")
+
+
+_PREPARED = "SELECT quote_ident(name) AS quoted FROM pg_prepared_statements WHERE from_sql"

@@ -103,6 +103,7 @@ class Lease:
         """
         self.connection = connection
         self.raw: asyncpg.Connection[asyncpg.Record] = connection._con  # type: ignore[attr-defined]  # noqa: SLF001
+        self.raw.altered = False  # what `init` has set belongs to it
         self.backend: Backend | None = backend_of(self.raw)
         """The process at the other end, for as long as the connection is this lease's."""
 

@@ -44,8 +44,7 @@ class Pool:
         self._leases: set[Lease] = set()
         self._idle: deque[Lease] = deque()
         self._line = Line(own.loop, options.acquire_timeout, self._late)
-        self.waiters: Sized = self._line.waiters
-        """Those who stand in line."""
+        self.waiters: Sized = self._line.waiters  # those who stand in line
         self._strays = Strays()
         self._tasks = Tasks(own.loop, options.application_name)
         self.spawn = self._tasks.spawn
@@ -162,6 +161,10 @@ class Pool:
 
     async def _retire(self, lease: Lease) -> None:
         """Close a connection politely."""
+        await lease.settle()
+        if lease.is_closed():
+            self._drop(lease)
+            return
         self._leases.discard(lease)
         self.totals.closed += 1
         try:

@@ -20,6 +20,8 @@ _DRIVERS_OWN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalC
 class Session(Held):
     """`async with connection.session() as raw:` gives asyncpg's connection, exclusively; it is always reset after.
 
+    What a reset cannot undo, codecs, listeners and loggers, costs the connection: another is opened in its place.
+
     Statements, transactions and repositories used inside the block run on the same connection. What was begun by hand and
     is still open at the end is rolled back. Inside a transaction it is the transaction's connection, and the reset comes
     when the transaction has ended; at its end the block raises `asyncpg.InterfaceError` when that was ended by hand.
@@ -55,6 +57,8 @@ class Session(Held):
         try:
             async with self.lease.wire:  # a child task's statement may be under way
                 self._look_after_outer_transaction(self.lease)
+                if self.lease.raw.altered:  # type: ignore[attr-defined]
+                    self.lease.expires_at = 0.0
         finally:
             self.return_lease()
 

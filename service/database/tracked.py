@@ -1,0 +1,43 @@
+"""asyncpg's connection, which notes what a reset does not undo."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import asyncpg
+
+
+@lru_cache(maxsize=64)
+def tracked(connection_class: type[asyncpg.Connection[asyncpg.Record]]) -> Any:
+    """A subclass with an attribute `altered`: whether codecs, listeners or loggers were set since that was last `False`.
+
+    asyncpg keeps them in Python, where `RESET ALL` does not reach. What they were before, it does not say.
+    """
+
+    class Tracked(connection_class):  # type: ignore[misc, valid-type]
+        __slots__ = ("altered",)
+
+    def noting(name: str) -> Any:
+        original = getattr(connection_class, name)
+
+        def method(self: Any, *args: Any, **options: Any) -> Any:
+            self.altered = True
+            return original(self, *args, **options)
+
+        return method
+
+    for name in _ALTERING:
+        setattr(Tracked, name, noting(name))
+    return Tracked
+
+
+_ALTERING = (
+    "set_type_codec",
+    "reset_type_codec",
+    "set_builtin_type_codec",
+    "add_listener",
+    "add_log_listener",
+    "add_termination_listener",
+    "add_query_logger",
+)
