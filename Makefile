@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r
 
-.PHONY: run test check lock conformance asyncpg-test traps wheel-test image-test browser-test
+.PHONY: run test check lock conformance asyncpg-test traps wheel-test image-test browser-test pgbouncer-test
 .PHONY: bench bench-quick bench-micro bench-layers bench-instructions bench-start bench-memory bench-lists bench-bends
 
 run: .venv/run.stamp
@@ -28,7 +28,7 @@ conformance: .venv/development.stamp
 asyncpg-test: .venv/development.stamp
 	$(BIN)/pytest -m asyncpg
 
-IN_THE_SUITE := not packaging and not image and not browser and not conformance and not asyncpg
+IN_THE_SUITE := not packaging and not image and not browser and not conformance and not asyncpg and not pgbouncer
 
 wheel-test: .venv/development.stamp
 	$(BIN)/pytest -m packaging
@@ -38,6 +38,9 @@ image-test: .venv/development.stamp
 
 browser-test: .venv/development.stamp
 	$(BIN)/pytest -m browser
+
+pgbouncer-test: .venv/development.stamp
+	$(BIN)/pytest -m pgbouncer
 
 # CHECK=1, for CI: benchmarks in a short form, into build/pages; then rows and verdicts are compared with the page in docs
 PAGES := $(if $(CHECK),build/pages,docs)

@@ -96,8 +96,10 @@ def at_a_port(dsn: str, certificate: str | None) -> Iterator[int]:
     try:
         port = front.call("start")
         assert port
-        yield port
-        front.call("stop")
+        try:
+            yield port
+        finally:
+            front.call("stop")
     finally:
         front.end()
         thread.join()
