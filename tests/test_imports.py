@@ -1,10 +1,18 @@
-"""What a worker in production has loaded: nothing that only commands, migrations, tests or development need."""
+"""What a worker in production has loaded, and that whatever is imported is declared."""
 
+import ast
 import json
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.documents import ROOT
 from tests.processes import run
 
 NOT_FOR_SERVING = {
@@ -51,3 +59,36 @@ def test_a_worker_in_production_loads_only_what_it_serves_with(serving: tuple[st
     assert status == "200"
     assert {"asyncpg", "fastapi", "service.main"} <= modules
     assert modules & NOT_FOR_SERVING == set()
+
+
+def _imported(*places: str) -> Iterator[str]:
+    """The names of packages that are imported, the standard library's and our own left out."""
+    ours = {path.stem for path in ROOT.iterdir()}
+    for place in places:
+        for file in [ROOT / place] if place.endswith(".py") else (ROOT / place).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    modules.append(node.module)
+                yield from {module.partition(".")[0] for module in modules} - ours - sys.stdlib_module_names
+
+
+def _declared(requirements: list[Any]) -> set[str]:
+    names = {re.split(r"[\[<>=;~! ]", entry)[0] for entry in requirements if isinstance(entry, str)}
+    return {name.lower().replace("_", "-") for name in names}
+
+
+@pytest.mark.parametrize(
+    ("places", "groups"),
+    [(("service", "containers.py"), ()), (("tests", "examples"), ("build", "development"))],
+    ids=["service", "tests"],
+)
+def test_what_is_imported_is_declared(places: tuple[str, ...], groups: tuple[str, ...]) -> None:
+    """What only another package brings along goes with that package, or comes in a version that nobody asked for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    declared = _declared(project["project"]["dependencies"])
+    declared |= {name for group in groups for name in _declared(project["dependency-groups"][group])}
+    distributions = packages_distributions()
+    for name in set(_imported(*places)):
+        brought = {found.lower().replace("_", "-") for found in distributions.get(name, [name])}
+        assert brought & declared, f"{name} is imported in {' and '.join(places)}, and not declared in pyproject.toml"

@@ -177,7 +177,7 @@ def test_a_port_in_use_is_one_message(folder: Path) -> None:
     assert result.returncode == 1
     assert result.stderr == (
         f"Cannot listen at 127.0.0.1:{port}: Address already in use. "
-        f"Stop what uses it, or choose another: --port {port + 1}\n"
+        f"Stop what uses it, or choose another: --port {port + 1}, or `make run PORT={port + 1}`\n"
     )
 
 
