@@ -1,5 +1,5 @@
 # The base is an argument, so that the same file builds on any image that has Python 3.11 or later as `python3`.
-ARG BASE=docker.io/library/python:3.11.13-slim-bookworm
+ARG BASE=docker.io/library/python:3.14.10-slim-trixie
 
 # DL3006 wants a tag: it is in the default of BASE.
 # hadolint ignore=DL3006

@@ -18,7 +18,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from tests.image.buildah import Buildah, innermost, missing
+from tests.debian import innermost
+from tests.image.buildah import Buildah, missing
 
 pytestmark = pytest.mark.image
 
