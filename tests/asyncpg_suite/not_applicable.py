@@ -30,6 +30,14 @@ TESTS = {
         "test_timeout.TestConnectionCommandTimeout.test_command_timeout_01",
         "test_timeout.TestTimeoutCoversPrepare.test_timeout_covers_prepare_01",
     ],
+    "A change of the schema is healed where asyncpg raises, and else is `SchemaChanged` with asyncpg's error as cause.": [
+        "test_cache_invalidation.TestCacheInvalidation.test_prepare_cache_invalidation_in_transaction",
+        "test_cache_invalidation.TestCacheInvalidation.test_type_cache_invalidation_in_cancelled_transaction",
+        "test_cache_invalidation.TestCacheInvalidation.test_type_cache_invalidation_in_transaction",
+        "test_cache_invalidation.TestCacheInvalidation.test_type_cache_invalidation_on_change_attr",
+        "test_cache_invalidation.TestCacheInvalidation.test_type_cache_invalidation_on_drop_type_attr",
+        "test_prepare.TestPrepare.test_prepare_statement_invalid",
+    ],
     "Calls at once take turns: there is no error to expect.": [
         "test_prepare.TestPrepare.test_prepare_19_concurrent_calls",
         "test_prepare.TestPrepare.test_prepare_20_concurrent_calls",
