@@ -66,7 +66,7 @@ class PasswordHasher:
     async def verify(self, password: str, password_hash: str | None) -> bool:
         """Whether the hash was made from this password. `None`, for a user who is not there, costs as much, and is not.
 
-        Raises `TooManyPasswords`.
+        Neither is a hash of another kind, such as an imported one: its user needs a new password. Raises `TooManyPasswords`.
         """
         return await self._in_thread(self._verify, password, password_hash)
 
@@ -94,10 +94,11 @@ class PasswordHasher:
 
         What it costs to find none depends on the password alone, and not on whether there is a user.
         """
-        stored = password_hash or self._of_nobody.result()
+        known = password_hash if password_hash and self._hasher.current_hasher.identify(password_hash) else None
+        stored = known or self._of_nobody.result()
         forms = dict.fromkeys((normalized(password), password))
         found = next((form for form in forms if self._hasher.verify(form, stored)), None)
-        return None if password_hash is None else found
+        return None if known is None else found
 
     async def _in_thread(self, work: Callable[..., T], *arguments: str | None) -> T:
         if self._waiting >= self._max_waiting:

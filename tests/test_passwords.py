@@ -110,6 +110,15 @@ async def test_a_hash_is_made_anew_when_it_was_made_otherwise(hasher: PasswordHa
     assert await hasher.verify_and_update("caf\u00e9", None) == (False, None)
 
 
+@pytest.mark.parametrize(
+    "other", ["x", "$2b$12$" + "a" * 53, "$argon2id$v=19$m=8,t=1,p=1", "$argon2id$", "sha256$1$a$b"]
+)
+async def test_a_hash_of_another_kind_fits_no_password(hasher: PasswordHasher, other: str) -> None:
+    """It is refused as a wrong password is: whoever imported users gives them new ones."""
+    assert not await hasher.verify("x", other)
+    assert await hasher.verify_and_update("x", other) == (False, None)
+
+
 async def test_a_wrong_password_costs_the_same_for_nobody_as_for_a_user(
     hasher: PasswordHasher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,7 +133,7 @@ async def test_a_wrong_password_costs_the_same_for_nobody_as_for_a_user(
 
     monkeypatch.setattr(hasher._hasher, "verify", counted)
     for password, hashes in (("wrong", 1), ("fran\u00e7ais", 1), ("franc\u0327ais", 2)):
-        for password_hash in (stored, None):
+        for password_hash in (stored, None, "$2b$12$of-another-kind"):
             calls.clear()
             await hasher.verify_and_update(password, password_hash)
             assert len(calls) == hashes
