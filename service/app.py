@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -29,6 +30,7 @@ from service.items.router import router as items_router
 from service.middleware import BodyLimits, Edge, Hosts, RequestScope, check_loopback, check_query
 from service.prepared import PreparedApplication, PreparedRoutes
 from service.problems import Problem, install_problems
+from service.server import prepare_server
 from service.settings import Settings
 from service.startup import opened
 from service.users.router import router as users_router
@@ -115,7 +117,10 @@ def _add_middleware(app: FastAPI, container: Container, settings: Settings) -> N
     guards = [Hosts(settings.allowed_hosts).check, check_query]
     if settings.auth_mode == "open":
         guards.append(check_loopback)
-    app.add_middleware(Edge, drain=drain, guards=guards, hsts_seconds=settings.http.hsts_seconds)
+    prepare = partial(prepare_server, limits=settings.http)
+    app.add_middleware(
+        Edge, drain=drain, guards=guards, hsts_seconds=settings.http.hsts_seconds, prepare_server=prepare
+    )
 
 
 def _says_who_may_call(router: APIRouter) -> bool:

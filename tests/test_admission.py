@@ -13,7 +13,6 @@ from time import monotonic
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from containers import Container
 from service.admission import Admission
@@ -390,14 +389,14 @@ async def test_what_cannot_be_read_ends_its_connection_and_no_other(
     broken, others = await server.client(), await server.clients(2)
     reported: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
-    original = HttpToolsProtocol.data_received
+    original = BatchedProtocol.read
 
-    def data_received(self: HttpToolsProtocol, data: bytes) -> None:
+    def read(self: BatchedProtocol, data: bytes) -> None:
         if b"broken" in data:
             raise MemoryError("of a test")
         original(self, data)
 
-    monkeypatch.setattr(HttpToolsProtocol, "data_received", data_received)
+    monkeypatch.setattr(BatchedProtocol, "read", read)
     async with server.busy():
         for client, request in ((others[0], READ), (broken, b"broken"), (others[1], READ)):
             client.send(request)

@@ -35,17 +35,25 @@ class Edge:
     """
 
     def __init__(
-        self, app: ASGIApp, drain: Drain, guards: Sequence[Callable[[Scope], None]], hsts_seconds: int
+        self,
+        app: ASGIApp,
+        drain: Drain,
+        guards: Sequence[Callable[[Scope], None]],
+        hsts_seconds: int,
+        prepare_server: Callable[[Scope], None] | None = None,
     ) -> None:
         self._app = app
         self._drain = drain
         self._guards = guards
+        self._prepare_server = prepare_server
         hsts = (b"strict-transport-security", f"max-age={hsts_seconds}".encode())
         self._headers = SECURITY_HEADERS + ((hsts,) if hsts_seconds else ())
         self._names = frozenset(name for name, _ in self._headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
         if scope["type"] == "lifespan":
+            if self._prepare_server is not None:
+                self._prepare_server(scope)
             await self._app(scope, receive, _readable(send))
             return
         own = (b"x-request-id", give_id(scope).encode())
