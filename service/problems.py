@@ -77,7 +77,7 @@ DETAIL_OF: Mapping[type[Exception], str] = {
 """What the caller is told where the error's own text is for the log."""
 
 
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _MOST_FIELDS = 50
 _LONGEST = 300
 _EXAMPLE_ID = "9f86d081884c7d659a2feaa0c55ad015"

@@ -14,7 +14,7 @@ from containers import Container
 from service.app import create_app
 from service.middleware import raise_body_limits
 from service.middleware.edge import SECURITY_HEADERS
-from tests.asgi import HOST, Answer, call, parts, scope_of
+from tests.asgi import END, HOST, Answer, call, parts, scope_of
 
 AppOf = Callable[..., FastAPI]
 
@@ -169,6 +169,40 @@ async def test_health_is_answered_under_any_name(app_of: AppOf) -> None:
     assert (await call(app, "GET", "/health/live", [(b"host", b"10.0.0.7:8000")])).status == 200
 
 
+@pytest.mark.parametrize(
+    ("version", "path", "headers", "status"),
+    [
+        ("1.0", "/health/live", [], 200),
+        ("1.0", "/health/live", [(b"host", b"10.0.0.7")], 200),
+        ("1.0", "/health/live", [(b"host", b"")], 200),
+        ("1.0", "/health/live", [(b"host", b"a"), (b"host", b"b")], 400),
+        ("1.0", "/users/", [], 400),
+        ("1.0", "/healthy", [], 400),
+        ("1.1", "/health/live", [], 400),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "/api"])
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+async def test_a_load_balancer_asks_for_health_without_a_host(
+    app_of: AppOf, method: str, prefix: str, version: str, path: str, headers: list[tuple[bytes, bytes]], status: int
+) -> None:
+    """In HTTP/1.0, as HAProxy does; below a root path, too."""
+    answer = Answer()
+    scope = {**scope_of(method, prefix + path, headers), "http_version": version, "root_path": prefix}
+    await app_of(allowed_hosts="api.example.com")(scope, parts(then=END), answer.send)
+    assert answer.status == status
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+async def test_health_below_another_application_is_answered_under_any_name(app_of: AppOf, method: str) -> None:
+    """And nothing else there."""
+    parent = FastAPI()
+    parent.mount("/api", app_of(allowed_hosts="api.example.com"))
+    by_address = [(b"host", b"10.0.0.7:8000")]
+    assert (await call(parent, method, "/api/health/live", by_address)).status == 200
+    assert (await call(parent, method, "/api/users/", by_address)).status == 421
+
+
 async def test_a_websocket_for_another_host_is_closed(app_of: AppOf) -> None:
     """Before it is accepted: browsers let any page open one."""
     answer = Answer()
@@ -268,7 +302,8 @@ async def test_a_request_without_a_body_pays_for_no_limit(app_of: AppOf) -> None
 
     @app.get("/seen")
     async def see(request: Request) -> None:
-        seen.append(request.scope.get("poolkeeper.body_limits"))
+        body = request.scope.get("starlette._body_limit_responder")
+        seen.append(body and (body.max_body_size, body.seconds))
 
     await call(app, "GET", "/seen")
     await call(app, "GET", "/seen", [HOST, (b"content-length", b"0")])

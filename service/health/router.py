@@ -19,12 +19,20 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
+@router.options("/live", name="live_by_options", summary="The same, as HAProxy asks", dependencies=[PUBLIC])
 @router.get("/live", summary="Does the process live?", dependencies=[PUBLIC])
 async def live() -> Health:
     """Always ok: it does no I/O. Restart the process when this does not answer."""
     return Health()
 
 
+@router.options(
+    "/ready",
+    name="ready_by_options",
+    summary="The same, as HAProxy asks",
+    responses=answers(503, validates=False),
+    dependencies=[PUBLIC],
+)
 @router.get("/ready", summary="Can it work?", responses=answers(503, validates=False), dependencies=[PUBLIC])
 @inject
 async def ready(health: HealthService = Provide["health_service"]) -> Health:

@@ -3,9 +3,18 @@
 Starlette's `BaseHTTPMiddleware` costs four times as much, and misses websockets.
 """
 
-from service.middleware.body import BodyLimits, raise_body_limits
+from service.middleware.body import BodyLimits, body_seconds, raise_body_limits
 from service.middleware.edge import Edge
 from service.middleware.guards import Hosts, check_loopback, check_query
 from service.middleware.scope import RequestScope
 
-__all__ = ["BodyLimits", "Edge", "Hosts", "RequestScope", "check_loopback", "check_query", "raise_body_limits"]
+__all__ = [
+    "BodyLimits",
+    "Edge",
+    "Hosts",
+    "RequestScope",
+    "body_seconds",
+    "check_loopback",
+    "check_query",
+    "raise_body_limits",
+]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import ip_address
 
+from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
@@ -25,16 +26,26 @@ class Hosts:
         self._below = tuple(host[1:].encode() for host in allowed if host.startswith("*."))
 
     def check(self, scope: Scope) -> None:
-        """Raises a 400 for a request without one host, and a 421 for one that is meant for another host."""
+        """Raises a 400 for a request without one host, and a 421 for one that is meant for another host.
+
+        A health check in HTTP/1.0, as HAProxy sends it, needs none.
+        """
         if self._any:
             return
         named = [value for name, value in scope["headers"] if name == b"host"]
         if len(named) != 1:
+            if not named and scope.get("http_version") == "1.0" and _is_probe(scope):
+                return
             raise HTTPException(400, "Host: there must be one such header")
         host = _without_port(named[0])
         known = host in self._exact or (self._below and host.endswith(self._below))
-        if not known and not scope["path"].startswith(_FOR_PROBES):
+        if not known and not _is_probe(scope):
             raise HTTPException(421, "Host: the service does not answer to this name")
+
+
+def _is_probe(scope: Scope) -> bool:
+    """Whether the path is a probe's, wherever the service is mounted."""
+    return get_route_path(scope).startswith(_FOR_PROBES)
 
 
 @lru_cache(maxsize=64)

@@ -52,6 +52,7 @@ class PreparedRoutes:
     async def _answer_to_body(
         self, route: Prepared, match: Match[str], values: Values, scope: Scope, receive: "_Again", send: Send
     ) -> None:
+        scope["route"] = route.original  # which may have limits of its own for a body
         try:
             read = route.read_body(await receive.body(), values)
         except Exception:  # noqa: BLE001 - as above

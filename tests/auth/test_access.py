@@ -19,6 +19,7 @@ from tests.auth.test_router import forged
 pytestmark = pytest.mark.usefixtures("token_mode")
 
 OPEN = {("POST", "/users/"), ("POST", "/token"), ("GET", "/health/live"), ("GET", "/health/ready")}
+OPEN |= {("OPTIONS", path) for method, path in OPEN if path.startswith("/health/")}
 """What everybody may call. All other routes need a token."""
 
 OF_WHOEVER_CALLS = {("GET", "/users/me"), ("GET", "/items/"), ("GET", "/items/export")}
