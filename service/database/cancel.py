@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("service.database")
 
-_PATIENCE = (0.05, 0.1, 0.2, 0.4, 0.8)
+_PATIENCE = (0.05, 0.1, 0.2, 0.4)
 """Seconds that each cancel request has to take effect, before the next one is sent or the connection is given up."""
 _COPY = 0.5
 """Seconds that a COPY has to end whose output failed."""
@@ -36,7 +36,7 @@ def is_cancelling(raw: Raw) -> bool:
 
 
 async def statement_ends(raw: Raw, *, copied_out: bool = False) -> bool:
-    """Wait until a cancelled statement has ended, and ask PostgreSQL for it again and again, for two seconds or so.
+    """Wait until a cancelled statement has ended, and ask PostgreSQL for it again and again, for a second or so.
 
     `copied_out`: it is a COPY whose output failed. PostgreSQL was sending, and ends it at once; or it had sent everything,
     and then asyncpg waits for ever for the answer to its cancel request. So this waits for half a second, and asks no more.

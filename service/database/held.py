@@ -93,7 +93,7 @@ class Held:
 
     async def tidy(self) -> None:
         """Close the cursors that nobody reads any more."""
-        while self.leftovers:
+        while self.leftovers:  # closing a cursor leaves none behind
             await self.leftovers.pop()()
 
     def home(self) -> Held:

@@ -70,7 +70,7 @@ class Line:
             self._timer.cancel()
 
     def _first(self) -> asyncio.Future[Lease] | None:
-        while self.waiters:
+        while self.waiters:  # each turn takes one out
             waiter, _ = self.waiters.popitem(last=False)
             if not waiter.done():
                 return waiter
@@ -79,7 +79,7 @@ class Line:
     def _give_up(self) -> None:
         """Tell those whose time is over, and look again when that of the next is."""
         self._timer = None
-        while self.waiters:
+        while self.waiters:  # each turn takes one out, or ends
             until = next(iter(self.waiters.values()))
             if until > self._loop.time():
                 self._timer = self._loop.call_at(until, self._give_up)

@@ -192,7 +192,7 @@ class Pool:
 
     def _grow(self, *, waiting: int | None = None, wanted: int = 0) -> None:
         """Open what is missing for those who wait, or up to `wanted` connections; for strays, one that ends them."""
-        waiting = max(len(self._line) if waiting is None else waiting, min(1, len(self._strays)))
+        waiting = max(len(self._line), min(1, len(self._strays))) if waiting is None else waiting
         while self._room() and (self._opening < waiting or len(self._leases) + self._opening < wanted):
             self._opening += 1
             self._tasks.spawn(self._open_one(), "open connection")
@@ -223,16 +223,16 @@ class Pool:
             failure = unavailable(error)
             failure.__cause__ = error
         self._line.fail(failure)
-        self._grow()
+        self._grow(waiting=len(self._line))  # for each who waits one attempt; strays are left to the keeper
 
     async def fill(self) -> None:
         """Open `min_size` connections, and wait until each of them is open or has failed."""
         self._grow(wanted=self.options.min_size)
-        while self._opening:
+        if self._opening:
             await self._tasks.wait_beside(self._keeper)
 
     async def _keep(self) -> None:
-        while True:
+        while True:  # until `close` cancels it
             await asyncio.sleep(_TIDY_INTERVAL)
             self._tidy()
             self._grow(wanted=self.options.min_size)
@@ -270,7 +270,7 @@ class Pool:
         await asyncio.gather(*cut_off)  # else PostgreSQL would go on with what nobody waits for
 
     async def _end_politely(self) -> None:
-        while self._line:
+        while self._line:  # each turn takes one out
             self._line.fail(PoolNotOpen("the pool was closed while this waited for a connection"))
         self._line.close()
         while self._idle:

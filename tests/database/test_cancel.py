@@ -5,11 +5,12 @@ import multiprocessing
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 import asyncpg
 import pytest
 
-from service.database import Database, DatabaseUnavailable, ScopedConnection
+from service.database import Database, DatabaseOptions, DatabaseUnavailable, ScopedConnection
 from tests.database.helpers import opened, until, whole
 
 BACKEND = "SELECT pg_backend_pid()"
@@ -217,6 +218,34 @@ async def test_what_is_cut_off_when_the_pool_closes_ends_in_postgresql(
     with pytest.raises(DatabaseUnavailable):
         await lingering
     await _only(other, set())
+
+
+async def test_while_no_connection_can_be_opened_a_stray_is_tried_once_a_second(
+    clone_dsn: str, other: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """Not at once again and again; and when one can be opened, the process is ended."""
+    attempts: list[float] = []
+    shut = False
+
+    async def prepare() -> None:
+        if shut:
+            attempts.append(monotonic())
+            raise ConnectionRefusedError
+
+    database = Database(DatabaseOptions(min_size=0, max_size=1, statement_timeout=0))
+    connection = ScopedConnection(database)
+    await database.open(clone_dsn, prepare=prepare)
+    async with database.scope("cancelled"):
+        await connection.fetchval(BACKEND)
+        shut = True
+        with pytest.raises(TimeoutError):
+            await connection.execute(ALL, timeout=0.2)
+        await until(lambda: len(attempts) >= 3, seconds=20)
+        assert attempts[2] - attempts[1] > 0.5
+        shut = False
+        await until(lambda: database.stats().idle, seconds=20)
+        await _only(other, {await connection.fetchval(BACKEND)})
+    await database.close()
 
 
 def _burn() -> None:
