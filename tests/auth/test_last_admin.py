@@ -136,7 +136,7 @@ async def _until_one_waits(container: Container) -> None:
     waiting = """
         SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()
     """
-    async with container.database().scope("look"):
+    async with asyncio.timeout(60), container.database().scope("look"):
         while not await container.connection().fetchval(waiting):
             await asyncio.sleep(0.01)
 
