@@ -37,7 +37,7 @@ async def create_user(
     limiter: AttemptLimiter = Provide["attempts"],
     users: UserService = Provide["user_service"],
 ) -> Response:
-    """Create a user. An e-mail address can be registered once, in whatever case it is written."""
+    """Create a user. An e-mail address can be registered once, however it is spelt."""
     await limiter.check("register", address=new.email, client=request.client and request.client.host)
     user = await users.register(new, attempt)
     return _user_answer(user, request, status=201, location=f"/users/{user.id}", extra=response)
