@@ -106,7 +106,7 @@ def test_one_client_is_an_ipv4_address_or_an_ipv6_network(client: str, known_as:
 
 
 @pytest.mark.parametrize(
-    "limit", ["", "ten a minute", "10/fortnight", "0/minute", "10/minute; 0/hour", "1/2year", "9" * 12 + "/day"]
+    "limit", [" ;", "ten a minute", "10/fortnight", "0/minute", "10/minute; 0/hour", "1/2year", "9" * 12 + "/day"]
 )
 def test_a_limit_that_cannot_be_read_ends_the_start(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     """With the key, its source and an example."""
