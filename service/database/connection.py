@@ -146,6 +146,8 @@ class ScopedConnection(CopyMethods):
                 "prepare() needs a block that keeps its connection, `async with connection.transaction():` or "
                 "`async with connection.session():`; outside one, each statement may have another connection"
             )
+        if name is not None:  # the name may be that of a statement which nobody has any more, and which is still there
+            frame.leftovers.append(frame.lease.raw._cleanup_stmts)  # type: ignore[attr-defined]  # noqa: SLF001
         options = {"name": name, "timeout": timeout, "record_class": record_class}
         statement = await frame.send("prepare", query, (), options)
         return PreparedStatement(statement, query, frame.outermost(), self._database)

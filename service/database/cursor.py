@@ -10,7 +10,7 @@ from typing import Any, Self
 import asyncpg
 
 from service.database.held import Held
-from service.database.scope import Frame
+from service.database.scope import Copying, Frame
 
 PREFETCH = 1000
 """Rows per round trip when the caller names no number; asyncpg's 50 costs 20 times the round trips."""
@@ -80,10 +80,24 @@ class Portal:
         return await self.turn().in_turn(lambda: lease.guard(call, timeout, again))
 
     def turn(self) -> Held:
-        """The block whose turn a call takes: the running one where it is on the same connection, as in a savepoint."""
+        """The block whose turn a call takes: the running one where it is on the same connection, as in a savepoint.
+
+        Raises `asyncpg.InterfaceError` inside the source or output of a COPY on that connection, which has the turn.
+        """
         self.block.check_open()
         frame = self._running()
-        return frame if isinstance(frame, Held) and frame.lease is self.block.lease else self.block
+        if isinstance(frame, Held) and frame.lease is self.block.lease:
+            return frame
+        around: Frame | None = frame
+        while around is not None:  # outwards: each frame is entered once, after its outer one
+            if (
+                isinstance(around, Copying)
+                and isinstance(around.outer, Held)
+                and around.outer.lease is self.block.lease
+            ):
+                raise around.refusal("a cursor or prepared statement")
+            around = around.outer
+        return self.block
 
     def give_up(self, cursor: asyncpg.cursor.BaseCursor[asyncpg.Record]) -> None:
         """Have a cursor closed before the connection's next statement: its table could not be altered otherwise."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,37 @@ async def test_a_source_or_output_cannot_use_the_connection_that_copy_keeps(
                     await copy(use)
         assert await connection.fetchval("SELECT count(*) FROM t") == 0
     assert whole(database)
+
+
+async def test_a_consumer_cannot_read_a_cursor_of_the_connection_that_copy_keeps(clone_dsn: str) -> None:
+    """Nor run a prepared statement of it, in a scope of its own either: it would wait for itself."""
+    async with opened(clone_dsn, max_size=2) as (database, connection), database.scope("copy"):
+        for in_scope in (False, True):
+            for kind in ("cursor", "iterator", "statement"):
+                with pytest.raises(asyncpg.InterfaceError, match="a cursor or prepared statement inside the output"):
+                    async with asyncio.timeout(10), connection.transaction():
+                        cursor = await connection.cursor("SELECT 1")
+                        rows = aiter(connection.cursor("SELECT 1"))
+                        statement = await connection.prepare("SELECT 1")
+                        calls = {"cursor": cursor.fetchrow, "iterator": rows.__anext__, "statement": statement.fetch}
+
+                        async def read(
+                            _: bytes, kind: str = kind, in_scope: bool = in_scope, calls: Any = calls
+                        ) -> None:
+                            async with database.scope("inner") if in_scope else nullcontext():
+                                await calls[kind]()
+
+                        await connection.copy_from_query("SELECT 1", output=read)
+        async with connection.transaction():
+            cursor = await connection.cursor("SELECT 7")
+
+            async def from_outside(_: bytes) -> None:
+                row = await cursor.fetchrow()
+                assert row is not None
+                assert row[0] == 7
+
+            async with database.scope("another connection"):
+                await connection.copy_from_query("SELECT 1", output=from_outside)
 
 
 async def test_a_file_that_fails_is_not_the_connections_fault(clone_dsn: str, tmp_path: Path) -> None:
