@@ -9,8 +9,8 @@ from service.database.database import Database
 Format = Literal["text", "csv", "binary"]
 Output = str | PathLike[Any] | BinaryIO | Callable[[bytes], Awaitable[object]]
 """A path, a binary file, or a coroutine function that is called with each part."""
-Source = str | bytes | PathLike[Any] | BinaryIO | AsyncIterable[bytes]
-"""A path, a binary file, or an asynchronous iterable of parts."""
+Source = str | PathLike[Any] | BinaryIO | AsyncIterable[bytes] | bytearray | memoryview
+"""A path, a binary file, an asynchronous iterable of parts, or a buffer; `bytes` alone would be a path."""
 
 
 class CopyMethods:
