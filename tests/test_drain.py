@@ -4,7 +4,9 @@ import asyncio
 import http.client
 import re
 import signal
+import socket
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -144,6 +146,35 @@ def test_what_runs_past_the_limit_is_cancelled_and_named(folder: Path) -> None:
         assert monotonic() - started < 6
         slow.join(5)
     assert re.search(r"GET /slowusers/ \[\w{32}\] was cancelled", (folder / "output.txt").read_text())
+
+
+IDLE = {
+    "one that was answered": b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+    "one that has said nothing": b"",
+    "half a head": b"GET /health/live HTTP/1.1\r\nHost:",
+    "one that was refused": b"garbage\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("protocol", ["auto", "h11"])
+def test_idle_connections_do_not_hold_up_the_end(folder: Path, protocol: str) -> None:
+    """They may be idle for long; when the server stops they are closed."""
+    port = free_port()
+    command = ("uvicorn", "service.main:app", "--port", str(port), "--http", protocol)
+    with running(*command, cwd=folder, POOLKEEPER_HTTP__DRAIN_SECONDS="0.1") as process, ExitStack() as stack:
+        answer(f"http://127.0.0.1:{port}/users/", process)
+        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20)) for _ in IDLE]
+        for client, sent in zip(clients, IDLE.values(), strict=True):
+            client.sendall(sent)
+        assert clients[0].recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert clients[3].recv(65536).startswith(b"HTTP/1.1 400 ")
+        started = monotonic()
+        end(process, signal.SIGTERM, seconds=15)
+        assert monotonic() - started < 10  # the limit of `keep_alive_seconds` is 75
+        for client in clients:
+            while client.recv(65536):
+                pass
+    assert "Traceback" not in (folder / "output.txt").read_text()
 
 
 HOLDING = """
