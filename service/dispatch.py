@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Any
 
 from fastapi.routing import APIRouter, _IncludedRouter
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
 from starlette.types import Message, Receive, Scope, Send
 
 from service.access import require_admin, says_who_may_call
@@ -101,23 +101,24 @@ def _chosen(router: APIRouter, scope: Scope) -> object:
     """What the router hands a request to, or `None` where it answers itself: with 404, or with a redirect."""
     partial = None
     for route in router.routes:
-        match, _ = route.matches(scope)
+        match, found = _match(route, scope)
         if match == Match.FULL:
-            return _leaf(route, scope)
+            return found
         if match == Match.PARTIAL and partial is None:
-            partial = route
+            partial = found
     if partial is not None:
-        return _leaf(partial, scope)
+        return partial
     match, _, page, context = router._match_low_priority(scope)  # noqa: SLF001 - what `app.frontend()` adds
     if match != Match.NONE:
         return context or page
     return None if router.default == router.not_found else router.default
 
 
-def _leaf(route: object, scope: Scope) -> object:
-    """The route itself, below the routers that include it. FastAPI has no public way to it."""
-    while isinstance(route, _IncludedRouter):
-        _, _, route, context = route._match(scope)  # noqa: SLF001
-        if context is not None:
-            return context.starlette_route or context
-    return route
+def _match(route: BaseRoute, scope: Scope) -> tuple[Match, object]:
+    """How far a route matches, and itself, or the one below it of a router that is included."""
+    if not isinstance(route, _IncludedRouter):
+        return route.matches(scope)[0], route
+    match, _, below, context = route._match(scope)  # noqa: SLF001 - FastAPI's `matches` of it, which does not say which
+    if context is not None:
+        return match, context.starlette_route or context
+    return _match(below, scope) if below is not None else (match, None)

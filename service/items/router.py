@@ -29,7 +29,6 @@ async def create_item(
     caller: SignedIn,
     user_id: Id,
     new: NewItem,
-    request: Request,
     response: Response,
     attempt: Idempotent,
     items: ItemService = Provide["item_service"],
@@ -37,7 +36,7 @@ async def create_item(
     """Create an item that belongs to the user."""
     caller.require(user_id)
     item = await items.create(user_id, new, attempt)
-    return _item_answer(item, request, status=201, location=f"/items/{item.id}", extra=response)
+    return _item_answer.created(item, f"/items/{item.id}", response)
 
 
 @router.get("/users/{user_id:id}/items/", summary="List a user's items", responses=answers(401, 403, 404))
@@ -81,11 +80,9 @@ async def list_items(
     openapi_extra=CONDITIONAL,
 )
 @inject
-async def read_item(
-    caller: SignedIn, item_id: Id, request: Request, items: ItemService = Provide["item_service"]
-) -> Response:
+async def read_item(caller: SignedIn, item_id: Id, items: ItemService = Provide["item_service"]) -> Response:
     """One item. Another user's is not found."""
-    return _item_answer(await items.get(item_id, owner_id=caller.owner_id), request)
+    return _item_answer(await items.get(item_id, owner_id=caller.owner_id))
 
 
 @router.patch(
@@ -100,12 +97,11 @@ async def change_item(
     item_id: Id,
     change: ChangedItem,
     tags: IfMatch,
-    request: Request,
     items: ItemService = Provide["item_service"],
 ) -> Response:
     """Change what is given, and leave the rest. Another user's item is not found."""
     item = await items.change(item_id, change, owner_id=caller.owner_id, tags=tags)
-    return _item_answer(item, request)
+    return _item_answer(item)
 
 
 @router.delete("/items/{item_id:id}", status_code=204, summary="Delete an item", responses=answers(400, 401, 404, 412))

@@ -40,7 +40,7 @@ async def create_user(
     """Create a user. An e-mail address can be registered once, however it is spelt."""
     await limiter.check("register", address=new.email, client=request.client and request.client.host)
     user = await users.register(new, attempt)
-    return _user_answer(user, request, status=201, location=f"/users/{user.id}", extra=response)
+    return _user_answer.created(user, f"/users/{user.id}", response)
 
 
 @router.get("/", summary="List users", responses=answers(401, 403))
@@ -67,13 +67,13 @@ async def list_users(
     openapi_extra=CONDITIONAL,
 )
 @inject
-async def read_me(caller: SignedIn, request: Request, users: UserService = Provide["user_service"]) -> Response:
+async def read_me(caller: SignedIn, users: UserService = Provide["user_service"]) -> Response:
     """The user who signed in, with its items, and whether it is an admin. 404 in mode `open` without a token."""
     if caller.user_id is None:
         raise UserNotFound
     user = await users.get(caller.user_id)
     me = Me(user.id, user.email, user.is_active, user.items, caller.is_admin)
-    return _me_answer(me, request)
+    return _me_answer(me)
 
 
 @router.get(
@@ -84,12 +84,10 @@ async def read_me(caller: SignedIn, request: Request, users: UserService = Provi
     openapi_extra=CONDITIONAL,
 )
 @inject
-async def read_user(
-    caller: SignedIn, user_id: Id, request: Request, users: UserService = Provide["user_service"]
-) -> Response:
+async def read_user(caller: SignedIn, user_id: Id, users: UserService = Provide["user_service"]) -> Response:
     """One user with its items. Its `ETag` changes when one of these does."""
     caller.require(user_id)
-    return _user_answer(await users.get(user_id), request)
+    return _user_answer(await users.get(user_id))
 
 
 @router.patch(
@@ -119,7 +117,7 @@ async def change_user(
         caller.require_admin()
     if change.email is not None:
         await limiter.check("register", address=change.email, client=request.client and request.client.host)
-    return _user_answer(await users.change(user_id, change, tags=tags), request)
+    return _user_answer(await users.change(user_id, change, tags=tags))
 
 
 @router.put(
