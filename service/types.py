@@ -20,7 +20,16 @@ class _IdPart(StringConvertor):
 
 register_url_convertor("id", _IdPart())  # `{user_id:id}`
 
-After = Annotated[int, Query(ge=0, le=BIGINT_MAX, description="The id after which to start")]
+After = Annotated[
+    int,
+    Query(
+        ge=0,
+        le=BIGINT_MAX,
+        description="The id after which to start, to page through what is there. It does not follow what is added: ids are "
+        "given when rows are inserted and seen when they are committed, so a lower id can appear later, as those of a long "
+        "import do",
+    ),
+]
 Skip = Annotated[int, Query(ge=0, le=BIGINT_MAX, description="How many to leave out at the start")]
 Limit = Annotated[int, Query(ge=1, le=500, description="How many to give at most")]
 

@@ -268,7 +268,7 @@ def test_openapi_documents_every_operation_in_full(monkeypatch: pytest.MonkeyPat
         assert operation["summary"], name
         assert operation["description"], name
         assert operation["tags"], name
-        if name != "get /health/live":
+        if not name.endswith(" /health/live"):
             assert {"500", "503"} <= operation["responses"].keys(), name
         for status, answer in operation["responses"].items():
             if int(status) >= 400:

@@ -103,6 +103,8 @@ async def import_items(
 async def export_items(caller: SignedIn, exports: ItemExports = Provide["item_exports"]) -> JsonLinesResponse:
     """All items as they are at one moment, in the order of their ids, as JSON lines: an admin gets all, anybody else its own.
 
+    Whoever keeps a copy compares exports: no change is missed, and no deletion. A list by `after` can miss rows.
+
     A transfer that takes too long, or fails, is broken off without the last chunk: whoever reads it has to notice.
     """
     return JsonLinesResponse(partial(exports.run, caller.owner_id))
