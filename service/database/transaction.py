@@ -51,15 +51,11 @@ class Transaction(Held):
         except BaseException:
             await self._undo()
             raise
+        lease.fresh_at, lease.savepoint = lease.statements, self._savepoint
         self.enter()
         return self
 
     async def _start(self, lease: Lease) -> None:
-        await self._begin(lease)
-        lease.fresh_at = lease.statements
-        lease.savepoint = self._savepoint
-
-    async def _begin(self, lease: Lease) -> None:
         if not lease.is_in_transaction():
             lease.in_transaction = True  # before the answer: a cancelled BEGIN may have begun
             lease.modes = self._modes

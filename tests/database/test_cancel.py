@@ -220,6 +220,31 @@ async def test_what_is_cut_off_when_the_pool_closes_ends_in_postgresql(
     await _only(other, set())
 
 
+async def test_a_process_is_ended_in_another_role_than_the_one_that_logged_in(
+    clone_dsn: str, other: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """As with Vault's `ALTER ROLE ... SET role`: the role that statements run in may end nobody's process."""
+    await other.execute("""
+        DO $$ BEGIN
+            IF to_regrole('login_for_a_day') IS NULL THEN
+                CREATE ROLE owner_of_all; CREATE ROLE login_for_a_day LOGIN; GRANT owner_of_all TO login_for_a_day;
+                ALTER ROLE login_for_a_day SET role TO owner_of_all;
+            END IF;
+        END $$
+    """)
+    dsn = clone_dsn.replace("postgres:@", "login_for_a_day:@")
+    async with opened(dsn, max_size=1, acquire_timeout=10, statement_timeout=0) as (database, connection):
+        async with database.scope("other role"):
+            assert await connection.fetchval("SELECT current_user") == "owner_of_all"
+            pid = await connection.fetchval(BACKEND)
+            with pytest.raises(TimeoutError):
+                await connection.execute(ALL, timeout=0.2)
+            successor = await connection.fetchval(BACKEND)
+            assert successor != pid
+            await _only(other, {successor})
+            assert await connection.fetchval("SELECT current_user") == "owner_of_all"
+
+
 async def test_while_no_connection_can_be_opened_a_stray_is_tried_once_a_second(
     clone_dsn: str, other: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
