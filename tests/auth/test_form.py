@@ -31,7 +31,7 @@ async def _status(client: AsyncClient, content_type: str, body: bytes | str) -> 
     ("content_type", "body"),
     [
         (FORM, GOOD),
-        (FORM + "; charset=utf-16", GOOD),
+        (FORM + "; charset=UTF-8", GOOD),
         (FORM.upper(), GOOD),
         (FORM, f"{GOOD}&grant_type=password&scope=a&client_id=b&client_secret=c&scope=d"),
         (FORM, GOOD.replace("ada@", "%0d%0a%20ada@")),
