@@ -20,6 +20,7 @@ from service.database.pool import Pool
 from service.database.scope import Copying, Frame, Scope
 from service.database.session import Session
 from service.database.stats import Stats, Totals
+from service.database.time_limit import StatementLimit
 from service.database.tracked import tracked
 from service.database.transaction import Transaction
 
@@ -123,7 +124,7 @@ class Database:
             command_timeout=options.command_timeout or None,
             server_settings=options.server_settings(),
         )
-        pool = Pool(driver, options)
+        pool = Pool(driver, options, StatementLimit(lambda: connector.statement_timeout, options.connect_timeout))
         try:
             await pool.fill()
         except BaseException:  # cancelled: nobody else would close it

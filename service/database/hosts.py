@@ -43,6 +43,8 @@ class Connector:
         self._options = options
         self._remote_sslmode = remote_sslmode
         self._warned = False
+        self.statement_timeout = options.statement_timeout
+        """Seconds that the server gives a statement on the connections it opens, as the DSN or else the options say; 0: none."""
         if not callable(dsn):
             self._read(dsn)
 
@@ -100,6 +102,7 @@ class Connector:
             own = getattr(self._options, name)
             if own not in (value, getattr(defaults, name)):
                 raise InvalidDsn(f"says {value} for {name}, and the options say {own}: keep one of them")
+        self.statement_timeout = self._effective(dsn, "statement_timeout")
         return dsn
 
     def _effective(self, dsn: Dsn, name: str) -> Any:

@@ -35,7 +35,7 @@ _TIDY_INTERVAL = 1.0
 class Pool:
     """An open pool. `acquire_now` and `give_back` are synchronous: what needs the network happens in tasks of the pool."""
 
-    def __init__(self, driver: asyncpg.Pool[asyncpg.Record], options: DatabaseOptions) -> None:
+    def __init__(self, driver: asyncpg.Pool[asyncpg.Record], options: DatabaseOptions, limit: StatementLimit) -> None:
         self._driver = driver
         self.options = options
         own = OwnLoop()
@@ -55,7 +55,7 @@ class Pool:
         """Why the last attempt to open a connection failed, until one succeeds."""
         self.totals = Totals()
         self.closing = False
-        self.statement_limit = StatementLimit(options.statement_timeout, options.connect_timeout)
+        self.statement_limit = limit
         self.command_timeout = options.command_timeout
         self.reports_slow_leases = options.slow_lease > 0
         self._keeper = self._tasks.spawn(self._keep(), "keeper")

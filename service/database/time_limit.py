@@ -24,14 +24,14 @@ class StatementLimit:
 
     __slots__ = ("_margin", "_seconds")
 
-    def __init__(self, seconds: float, margin: float) -> None:
-        """`seconds`: the limit, 0 for none. `margin`: how much later than the client's the server's limit comes."""
+    def __init__(self, seconds: Callable[[], float], margin: float) -> None:
+        """`seconds`: gives the limit, 0 for none. `margin`: how much later than the client's the server's limit comes."""
         self._seconds = seconds
         self._margin = margin
 
     def is_shorter_than(self, timeout: Any) -> bool:
         """Whether the server would end a call before its `timeout`; what is no number is left for asyncpg to refuse."""
-        return isinstance(timeout, (int, float)) and 0 < self._seconds < timeout
+        return isinstance(timeout, (int, float)) and 0 < self._seconds() < timeout
 
     async def lifted(self, lease: Lease, call: Callable[[], Awaitable[Any]], timeout: float) -> Any:
         """Await a call whose `timeout` is longer than the server's limit, which is lifted meanwhile."""
@@ -52,7 +52,7 @@ class StatementLimit:
         longer = ceil(min((timeout + self._margin) * 1000, _LONGEST))
         status = await connection.execute(
             f"SELECT set_config('statement_timeout', '{longer}ms', {local}) "
-            f"WHERE current_setting('statement_timeout')::interval = '{round(self._seconds * 1000)}ms'::interval",
+            f"WHERE current_setting('statement_timeout')::interval = '{round(self._seconds() * 1000)}ms'::interval",
             timeout=timeout,
         )
         if status == "SELECT 0":

@@ -12,7 +12,7 @@ from asyncpg import _testbase
 
 from tests.asyncpg_suite.adapter import OnScopedConnection
 
-SECONDS = 30
+SECONDS = 120
 """For one test, before it counts as failed."""
 PATIENCE = 10
 """Seconds in place of asyncpg's half, after which its tests of timeouts say that it took too long: a machine may be busy."""

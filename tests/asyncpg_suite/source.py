@@ -5,8 +5,12 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 LOCKED = Path(__file__).parents[2] / "requirements/development.txt"
+
+_FILTER: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+"""Python 3.11 has it from 3.11.4 on, and later ones warn where it is not given."""
 
 
 def download(folder: Path) -> Path:
@@ -29,5 +33,5 @@ def download(folder: Path) -> Path:
     subprocess.run([sys.executable, "-m", "pip", "--disable-pip-version-check", "download", *options], check=True)
     [archive] = folder.glob("asyncpg-*.tar.gz")
     with tarfile.open(archive) as files:
-        files.extractall(folder, filter="data")
+        files.extractall(folder, **_FILTER)
     return folder / archive.name.removesuffix(".tar.gz") / "tests"

@@ -170,6 +170,14 @@ async def test_command_timeout_holds_where_the_call_names_none(clone_dsn: str) -
         assert await connection.fetchval("SELECT pg_backend_pid()") == pid
 
 
+@pytest.mark.parametrize("limit", ["statement_timeout=500", "options=-c%20statement_timeout%3D500ms"])
+async def test_the_dsns_limit_is_the_pools(clone_dsn: str, limit: str) -> None:
+    """It is lifted and set back as one that the options name."""
+    async with opened(f"{clone_dsn}&{limit}", max_size=1) as (database, connection), database.scope("dsn"):
+        assert await connection.fetchval("SELECT 1 FROM pg_sleep(0.7)", timeout=10) == 1
+        assert await connection.fetchval(LIMIT) == "500ms"
+
+
 async def test_the_servers_own_limit_holds_where_the_pool_has_none(clone_dsn: str) -> None:
     """It is not the pool's to lift."""
     async with opened(clone_dsn) as (database, connection), database.scope("alter"):
