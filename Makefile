@@ -50,7 +50,7 @@ image-test: .venv/development.stamp
 	$(BIN)/pytest -m image
 
 # A part of the suite that meets each library, the processes and the README's tour.
-SMOKE := tests/test_tour.py tests/test_main.py tests/test_cli.py tests/test_settings.py tests/test_problems.py tests/test_annotations.py \
+SMOKE := tests/test_tour.py tests/test_main.py::test_plain_uvicorn_works_by_itself_and_ends_with_its_database tests/test_cli.py tests/test_settings.py tests/test_problems.py tests/test_annotations.py \
 	tests/auth tests/users tests/items/test_router.py tests/database/test_connection.py tests/database/test_embedded.py tests/documentation
 
 smoke: .venv/development.stamp

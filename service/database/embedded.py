@@ -21,7 +21,6 @@ from service.database.postgres import EmbeddedServerError, PostgresServer, Progr
 
 logger = logging.getLogger("service.database")
 
-_UNSAFE_AND_FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
 _READABLE_FOR_ALL = 0o055
 _SYSTEM_FOLDER = Path("/var/lib/poolkeeper")
 
@@ -57,7 +56,7 @@ class EmbeddedServer:
             self.data_dir.mkdir(parents=True, exist_ok=True)
             with self._alone():
                 server = PostgresServer(self.data_dir)
-                server.start(_UNSAFE_AND_FAST if self._temporary else "")
+                server.start(durable=not self._temporary)
                 self._server = server
                 self._users = self._lock_file("users")
                 fcntl.flock(self._users, fcntl.LOCK_SH)

@@ -17,6 +17,7 @@ from urllib.parse import quote
 _SYSTEM_USER = "pgserver"
 _LOCALE = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 """A locale that PostgreSQL brings itself, so that data is the same on every machine. The environment's may not be installed."""
+_UNSAFE_AND_FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
 _START_SECONDS = 60
 _MOST_WORDS = 2000
 _READ = stat.S_IRGRP | stat.S_IROTH
@@ -60,14 +61,14 @@ class PostgresServer:
         self._version = self._utils.TARGET_POSTGRES_VERSION
         self._user = _SYSTEM_USER if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
 
-    def start(self, settings: str = "") -> None:
-        """Make the data if there is none, and start a server unless one runs. `settings`: lines of postgresql.conf.
+    def start(self, *, durable: bool = True) -> None:
+        """Make the data if there is none, and start a server unless one runs. Not `durable`: nothing waits for the disk.
 
         Raises `EmbeddedServerError`, with PostgreSQL's own words.
         """
         self._require_version()
         try:
-            self._prepare(settings)
+            self._prepare(durable=durable)
             if not self._runs():
                 self._start()
         except ProgramFailed as error:
@@ -90,7 +91,7 @@ class PostgresServer:
                 f"{self._version}: move the folder away to start anew, or upgrade it with pg_upgrade"
             )
 
-    def _prepare(self, settings: str) -> None:
+    def _prepare(self, *, durable: bool) -> None:
         if self._user is not None:
             self._let_in(self._user)
         unfinished = self.data_dir.with_name(f".{self.data_dir.name}.unfinished")
@@ -98,9 +99,9 @@ class PostgresServer:
             for file in self.data_dir.iterdir():
                 shutil.rmtree(file) if file.is_dir() else file.unlink()
         if not (self.data_dir / "PG_VERSION").exists():
-            self._initialize(unfinished)
-        if settings:
-            (self.data_dir / "postgresql.auto.conf").write_text(settings)
+            self._initialize(unfinished, *(() if durable else ("--no-sync",)))
+        if not durable:
+            (self.data_dir / "postgresql.auto.conf").write_text(_UNSAFE_AND_FAST)
 
     def _let_in(self, user: str) -> None:
         """Make the system user that the server runs as, and let it reach the programs and the data."""
@@ -116,11 +117,12 @@ class PostgresServer:
         owner = pwd.getpwnam(user)
         os.chown(self.data_dir, owner.pw_uid, owner.pw_gid)
 
-    def _initialize(self, unfinished: Path) -> None:
+    def _initialize(self, unfinished: Path, *options: str) -> None:
         if any(self.data_dir.iterdir()):
             raise ProgramFailed("there is something else in the folder. Name another one (embedded.data_dir)")
         unfinished.touch()
-        self._run("initdb", "--auth=trust", "--encoding=UTF8", *_LOCALE, "-U", "postgres", "-D", str(self.data_dir))
+        arguments = ("--auth=trust", "--encoding=UTF8", *_LOCALE, "-U", "postgres", "-D", str(self.data_dir))
+        self._run("initdb", *arguments, *options)
         unfinished.unlink()
 
     def _start(self) -> None:
