@@ -48,6 +48,7 @@ def test_what_the_dsn_says_is_in_force_and_shown_with_its_origin(
         ("STATEMENT_TIMEOUT", "20", "statement_timeout=30s", r"database\.statement_timeout .* is 20\.0, .* 30\.0"),
         ("STATEMENT_TIMEOUT", "20", "options=--statement-timeout%3D0", r"database\.statement_timeout .* 0\.0"),
         ("CONNECT_TIMEOUT", "5", "connect_timeout=10", r"database\.connect_timeout .* is 5\.0, .* 10\.0"),
+        ("STATEMENT_CACHE_SIZE", "100", "statement_cache_size=50", r"database\.statement_cache_size .* is 100, .* 50"),
         ("STATEMENT_CACHE_SIZE", "100", "pgbouncer=true", r"database\.statement_cache_size .* is 100, .* 0"),
     ],
 )

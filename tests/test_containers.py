@@ -1,17 +1,22 @@
 """The object graph."""
 
+import asyncio
 import inspect
+import json
 from concurrent.futures import ThreadPoolExecutor
 
+import asyncpg
 import pytest
 from dependency_injector import containers, providers
 
 from containers import Container
+from service import cli
 from service.app import create_app
-from service.database import Database, PoolNotOpen, ScopedConnection
+from service.database import Database, DatabaseUnavailable, PoolNotOpen, ScopedConnection
 from service.diagnostics.countdown import Countdown
 from service.graph import mermaid
 from service.items.service import ItemService
+from service.startup import container_scope
 from service.users.service import UserService
 
 
@@ -107,3 +112,54 @@ def test_the_picture_of_the_graph_is_the_graph() -> None:
         assert arrow in picture
     assert "class pool lifetime" in picture
     assert "--> pool" not in picture
+
+
+async def test_a_password_and_init_come_from_the_container(
+    empty_dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An async function for each connection, migrations' and the commands' too, and codecs on those of the pool."""
+    monkeypatch.setenv("DATABASE_URL", empty_dsn)
+    asked: list[str] = []
+
+    async def password() -> str:
+        asked.append("asked")
+        return "of this moment"
+
+    async def codecs(raw: "asyncpg.Connection[asyncpg.Record]") -> None:
+        await raw.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+
+    container = Container()
+    container.database_password.override(providers.Object(password))
+    container.connection_init.override(providers.Object(codecs))
+    async with container_scope(container, "test"):  # which migrates
+        assert len(asked) > container.settings().database.min_size
+        assert await container.connection().fetchval("SELECT $1::jsonb", {"colour": "blue"}) == {"colour": "blue"}
+    before = len(asked)
+    monkeypatch.setattr(cli, "Container", lambda: container)
+    monkeypatch.setattr("sys.argv", ["poolkeeper", "migrate", "status"])
+    with pytest.raises(SystemExit, match="0"):
+        await asyncio.to_thread(cli.main)
+    assert len(asked) == before + 1
+    assert capsys.readouterr().out.startswith("schema: ")
+
+
+async def test_a_password_that_cannot_be_had_does_not_stop_the_start(
+    empty_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be there later, as the server may: then the schema is migrated, and statements run."""
+    monkeypatch.setenv("DATABASE_URL", empty_dsn)
+    away = True
+
+    async def password() -> str:
+        if away:
+            raise ConnectionRefusedError("vault")
+        return "at last"
+
+    container = Container()
+    container.database_password.override(providers.Object(password))
+    async with container_scope(container, "test"):
+        with pytest.raises(DatabaseUnavailable, match="the function that gives the password failed") as caught:
+            await container.connection().fetchval("SELECT 1")
+        assert "vault" not in str(caught.value)
+        away = False
+        assert await container.user_service().list(0, 10) == []

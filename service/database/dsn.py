@@ -23,7 +23,6 @@ _ESCAPE = "a password's / # ? @ : % and space are written %2F %23 %3F %40 %3A %2
 _MISREAD = f"has a host or port that cannot be; {_ESCAPE}"
 _EXAMPLE = "postgresql://user:password@host:port/database"
 
-_SHAPE = re.compile(r"(?P<authority>[^/?]*)(?:/(?P<path>[^?]*))?(?:\?(?P<query>.*))?")
 _HOST = re.compile(r"(?:\[(?P<address>[^\[\]]+)\]|(?P<name>[^:\[\]]*))(?::(?P<port>[0-9]*))?")
 _HIGHEST_PORT = 65_535
 
@@ -65,10 +64,8 @@ def parse(text: str | None) -> Dsn:
     if text is None:
         return Dsn()
     rest = _without_scheme(text.strip())
-    shape = _SHAPE.fullmatch(rest)
-    if shape is None:
-        raise InvalidDsn(_MISREAD)
-    authority, path, query = (shape[name] or "" for name in ("authority", "path", "query"))
+    before, _, query = rest.partition("?")
+    authority, _, path = before.partition("/")
     credentials, at, places = authority.rpartition("@")
     if "#" in rest or "@" in f"{credentials}{path}{query}":
         raise InvalidDsn(_MISREAD)

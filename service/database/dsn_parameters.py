@@ -27,6 +27,12 @@ _OF_THE_POOL = frozenset(
     {"application_name", "connect_timeout", "options", "pgbouncer", "statement_cache_size", *_TIMES}
 )
 
+_CHOICES = {
+    "sslmode": get_args(TlsMode),
+    "sslnegotiation": ("postgres", "direct"),
+    "target_session_attrs": ("any", "primary", "standby", "prefer-standby", "read-write", "read-only"),
+}
+
 _AS_IT_IS = {
     "channel_binding": {"disable", "prefer"},
     "gssencmode": {"disable", "prefer"},
@@ -124,8 +130,8 @@ def _value(name: str, text: str) -> str:
     value = decoded(text.replace("+", " "))
     if name in _INSTEAD and value not in _AS_IT_IS.get(name, ()):
         raise InvalidDsn(f"has {name}: asyncpg does not know {name} in a DSN; {_INSTEAD[name]}")
-    if name == "sslmode" and value not in get_args(TlsMode):
-        raise InvalidDsn(f"asks for an sslmode that is none of {', '.join(get_args(TlsMode))}")
+    if name in _CHOICES and value not in _CHOICES[name]:
+        raise InvalidDsn(f"has an {name} that is none of {', '.join(_CHOICES[name])}")
     return value
 
 

@@ -14,7 +14,7 @@ import asyncpg
 from service.database import tls
 from service.database.dsn import Dsn, Host, parse
 from service.database.dsn_parameters import SYSTEM
-from service.database.errors import DatabaseError, DatabaseUnavailable, InvalidDsn
+from service.database.errors import DatabaseUnavailable, InvalidDsn
 from service.database.failures import breaks_connection
 from service.database.options import DatabaseOptions, TlsMode
 from service.database.variables import given
@@ -62,7 +62,11 @@ class Connector:
         password = await _reveal(self._password, "password", start + limit)
         arguments |= self._arguments(dsn, password, server_settings)
         left = start + limit - asyncio.get_running_loop().time()
-        connection = await self._first(dsn, left, arguments)
+        try:
+            connection = await self._first(dsn, left, arguments)
+        except asyncpg.ClientConfigurationError:
+            tls.check_root(dsn, self._options.sslmode)
+            raise
         self._warn_of_plain_text(dsn, connection)
         return connection
 
@@ -157,8 +161,6 @@ async def _reveal(secret: Secret | None, what: str, deadline: float) -> str | No
         async with asyncio.timeout_at(deadline):
             value = secret()
             value = await value if isawaitable(value) else value
-    except DatabaseError:
-        raise
     except Exception as error:
         raise DatabaseUnavailable(f"the function that gives the {what} failed: {type(error).__name__}") from error
     if not (value is None or isinstance(value, str)):

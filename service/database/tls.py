@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from service.database.options import TlsMode
 
 _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+_AT_HOME = Path("~/.postgresql/root.crt")
+"""Where libpq and asyncpg look for the authorities' certificates when nobody names a file."""
 
 
 def explicit_mode(dsn: Dsn, configured: TlsMode | None) -> str | None:
@@ -35,16 +37,28 @@ def are_local(hosts: Sequence[Host]) -> bool:
 
 def tls_arguments(dsn: Dsn, configured: TlsMode | None) -> dict[str, Any]:
     """What `asyncpg.connect` is told of TLS beside the DSN's parameters. Raises `InvalidDsn` for a file that is not there."""
-    named = {name: dsn.parameters[name] for name in _FILES if name in dsn.parameters}
-    missing = [f"{name}={path}" for name, path in named.items() if path != SYSTEM and not Path(path).is_file()]
-    if missing:
-        raise InvalidDsn(f"names a file that is not there: {', '.join(missing)}")
-    if named.get("sslrootcert") == SYSTEM:
+    _check_files(dsn)
+    if dsn.parameters.get("sslrootcert") == SYSTEM:
         return {"ssl": _of_the_system(dsn)}
-    empty = (
-        "prefer" if "PGSSLMODE" in os.environ and not given("PGSSLMODE") else None
-    )  # as unset; asyncpg takes it for a mode
-    return {} if "sslmode" in dsn.parameters else {"ssl": configured or empty}
+    if "sslmode" in dsn.parameters:
+        return {}
+    is_empty = "PGSSLMODE" in os.environ and not given("PGSSLMODE")  # as unset, but asyncpg takes it for a mode
+    return {"ssl": configured or ("prefer" if is_empty else None)}
+
+
+def _check_files(dsn: Dsn) -> None:
+    named = {name: dsn.parameters[name] for name in _FILES if name in dsn.parameters}
+    if missing := [f"{name}={path}" for name, path in named.items() if path != SYSTEM and not Path(path).is_file()]:
+        raise InvalidDsn(f"names a file that is not there: {', '.join(missing)}")
+
+
+def check_root(dsn: Dsn, configured: TlsMode | None) -> None:
+    """Raises `InvalidDsn` where certificates are to be verified, and nothing says by which authority's."""
+    mode = explicit_mode(dsn, configured) or ""
+    has_root = "sslrootcert" in dsn.parameters or given("PGSSLROOTCERT") or _AT_HOME.expanduser().exists()
+    if mode.startswith("verify") and not has_root:
+        add = "sslrootcert=/path/to/ca.crt, or with verify-full sslrootcert=system"
+        raise InvalidDsn(f"does not say whose certificates {mode} is to believe: add {add}")
 
 
 def _of_the_system(dsn: Dsn) -> ssl.SSLContext:

@@ -223,11 +223,7 @@ async def test_init_that_raises_is_named_and_tried_once_for_each_asking(
         assert "hstore failed" in caplog.text
         assert len(tried) == 1
         assert database.stats().size == 0
-        owner = await asyncpg.connect(clone_dsn)
-        async with asyncio.timeout(10):
-            while await owner.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY($1)", tried):
-                await asyncio.sleep(0.01)
-        await owner.close()
+        await _are_gone(clone_dsn, tried)
 
 
 async def test_init_that_never_ends_is_given_up_after_connect_timeout(clone_dsn: str) -> None:
@@ -239,6 +235,47 @@ async def test_init_that_never_ends_is_given_up_after_connect_timeout(clone_dsn:
     async with _initialised(clone_dsn, never, connect_timeout=0.2, acquire_timeout=20) as (_, connection):
         with pytest.raises(DatabaseUnavailable, match=r"init .*never failed: TimeoutError"):
             await connection.fetchval("SELECT 1")
+
+
+async def test_init_that_never_ends_after_a_reset_costs_the_connection(clone_dsn: str) -> None:
+    """The next is another one."""
+    backends: list[int] = []
+
+    async def once(raw: Any) -> None:
+        if raw.get_server_pid() in backends:
+            await asyncio.Event().wait()
+        backends.append(raw.get_server_pid())
+
+    async with _initialised(clone_dsn, once, connect_timeout=1, acquire_timeout=20) as (_, connection):
+        async with connection.session() as raw:
+            assert raw.get_server_pid() == backends[0]
+        assert await connection.fetchval("SELECT pg_backend_pid()") == backends[1]
+        await _are_gone(clone_dsn, backends[:1])
+
+
+async def test_an_opening_that_is_cancelled_in_init_leaves_no_connection(clone_dsn: str) -> None:
+    """Nobody else would end it."""
+    begun: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def never(raw: Any) -> None:
+        begun.set_result(raw.get_server_pid())
+        await asyncio.Event().wait()
+
+    database = Database(DatabaseOptions(min_size=1, max_size=1, connect_timeout=0.5), init=never)
+    opening = asyncio.create_task(database.open(clone_dsn))
+    await begun
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    await _are_gone(clone_dsn, [begun.result()])
+
+
+async def _are_gone(dsn: str, backends: list[int]) -> None:
+    owner = await asyncpg.connect(dsn)
+    async with asyncio.timeout(10):
+        while await owner.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY($1)", backends):
+            await asyncio.sleep(0.01)
+    await owner.close()
 
 
 async def test_init_may_be_given_where_the_pool_is_opened(clone_dsn: str) -> None:

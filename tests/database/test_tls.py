@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from service.database import DatabaseOptions, InvalidDsn
+from service.database.failures import reason
 from service.database.hosts import Connector
 from service.database.options import TlsMode
 from service.database.tls import encryption
@@ -72,7 +73,7 @@ async def test_a_connection_has_what_the_dsn_asks_for(
         ("elsewhere", f"sslmode=verify-full&{ROOT}", ssl.SSLCertVerificationError),
         ("self-signed", f"sslmode=verify-full&{ROOT}", ssl.SSLCertVerificationError),
         ("self-signed", f"sslmode=verify-ca&{ROOT}", ssl.SSLCertVerificationError),
-        ("localhost", "sslmode=verify-full", asyncpg.ClientConfigurationError),
+        ("localhost", "sslmode=verify-full", InvalidDsn),
         ("localhost", "sslmode=verify-full&sslrootcert=system", ssl.SSLCertVerificationError),
         ("localhost", "sslmode=verify-full&sslrootcert=/nowhere/ca.crt", InvalidDsn),
     ],
@@ -93,6 +94,8 @@ async def test_the_authorities_of_this_machine_can_be_asked(
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATES / "ca.crt"))
     with at_a_port(server_dsn, "localhost") as port:
         assert await _encryption(_dsn(port, parameters)) == ALL
+        mine = f"&sslcert={CERTIFICATES / 'elsewhere.crt'}&sslkey={CERTIFICATES / 'test.key'}"
+        assert await _encryption(_dsn(port, f"{parameters}{mine}")) == ALL
     with at_a_port(server_dsn, "elsewhere") as port, pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
         await _encryption(_dsn(port, parameters))
 
@@ -120,6 +123,9 @@ async def test_in_production_a_remote_server_is_asked_for_tls(
     with at_a_port(server_dsn, None) as port:
         with pytest.raises(ConnectionError, match="say sslmode=disable in the DSN"):
             await _encryption(_dsn(port, host=REMOTE), remote="require")
+        with pytest.raises(ConnectionRefusedError) as caught:
+            await _encryption(_dsn(1, host=REMOTE), remote="require")
+        assert "TLS" not in str(caught.value)
         assert await _encryption(_dsn(port, host="127.0.0.1"), remote="require") == "not encrypted"
         assert await _encryption(_dsn(port, "sslmode=disable", REMOTE), remote="require") == "not encrypted"
         assert caplog.text == ""
@@ -139,3 +145,20 @@ async def test_a_server_of_the_variables_is_remote_or_not(server_dsn: str, monke
             await _encryption("postgresql:///postgres?user=postgres", remote="require")
         monkeypatch.setenv("PGHOST", "127.0.0.1")
         assert await _encryption("postgresql:///postgres?user=postgres", remote="require") == "not encrypted"
+
+
+async def test_a_variable_that_asyncpg_does_not_understand_is_named(
+    server_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the driver, whose words the log and the error have: no secret reaches it in a DSN."""
+    monkeypatch.setenv("PGTARGETSESSIONATTRS", "primry")
+    with pytest.raises(asyncpg.ClientConfigurationError) as caught:
+        await _encryption(server_dsn)
+    assert "primry" in reason(caught.value)
+
+
+async def test_an_empty_pgsslmode_is_as_unset(server_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which asyncpg takes for a mode."""
+    monkeypatch.setenv("PGSSLMODE", "")
+    with at_a_port(server_dsn, "localhost") as port:
+        assert await _encryption(_dsn(port)) == NOT_VERIFIED
