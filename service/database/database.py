@@ -105,12 +105,10 @@ class Database:
             if prepare is not None:
                 await prepare()
             connection: asyncpg.Connection[asyncpg.Record] = await connector.connect(**arguments)
-            await initialise(connection, init, options.connect_timeout)
             return connection
 
-        async def reset(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-            await _reset(connection)
-            await initialise(connection, init, options.connect_timeout)
+        async def set_up(proxy: Any) -> None:  # after the opening and after each reset
+            await initialise(proxy._con, init, options.connect_timeout)  # noqa: SLF001 - asyncpg has no name for it
 
         options = self.options
         driver = await asyncpg.create_pool(
@@ -120,7 +118,8 @@ class Database:
             max_queries=options.max_queries,
             max_inactive_connection_lifetime=0,
             connection_class=tracked(self._connection_class),
-            reset=reset,
+            setup=set_up if init else None,
+            reset=_reset,
             command_timeout=options.command_timeout or None,
             server_settings=options.server_settings(),
         )
