@@ -11,6 +11,8 @@ _DSN = "database.dsn"
 _PASSWORD = "database.password"  # noqa: S105 - the name of a key
 _VARIABLES = {"sslmode": "PGSSLMODE", "application_name": "PGAPPNAME"}
 """Of libpq's variables those that stand for a setting. They fill in what neither the DSN nor a setting says, as in libpq."""
+_UNMET = {"PGCHANNELBINDING": ("require",), "PGGSSENCMODE": ("require",), "PGREQUIREAUTH": ()}
+"""Variables of libpq that ask for protection which asyncpg does not have, with the values that do; none are all."""
 
 
 def named_in_dsn(database: DatabaseSettings, origins: Origins) -> dict[str, Any]:
@@ -44,5 +46,8 @@ def _refuse_contradictions(dsn: Dsn, database: DatabaseSettings, origins: Origin
         mistakes.append(
             f"{_PASSWORD} ({origins.of(_PASSWORD)}) is another than the one in {_DSN} ({origins.of(_DSN)}): keep one of them"
         )
+    for variable, values in _UNMET.items():
+        if (asked := given(variable)) is not None and (asked in values or not values):
+            mistakes.append(f"environment variable {variable}: asyncpg cannot do what it asks for: unset it")
     if mistakes:
         raise ConfigurationError("\n".join(mistakes))

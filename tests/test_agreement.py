@@ -106,6 +106,26 @@ def test_libpqs_variables_fill_in_what_nobody_says(monkeypatch: pytest.MonkeyPat
     assert values["database.application_name"][0] == "from here"
 
 
+@pytest.mark.parametrize(
+    ("variable", "unmet", "met"),
+    [
+        ("PGCHANNELBINDING", "require", "prefer"),
+        ("PGGSSENCMODE", "require", "disable"),
+        ("PGREQUIREAUTH", "scram-sha-256", ""),
+    ],
+)
+@pytest.mark.usefixtures("config")
+def test_protection_that_asyncpg_does_not_have_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str, unmet: str, met: str
+) -> None:
+    """Rather than left out without a word."""
+    monkeypatch.setenv(variable, met)
+    Settings()
+    monkeypatch.setenv(variable, unmet)
+    with pytest.raises(ConfigurationError, match=f"environment variable {variable}: asyncpg cannot do"):
+        Settings()
+
+
 def test_a_contradiction_is_status_78(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """One message, no traceback."""
     monkeypatch.setenv("DATABASE_URL", f"{DSN}?sslmode=verify-full")

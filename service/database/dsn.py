@@ -35,9 +35,14 @@ class Host:
     port: int | None = None
 
     @property
+    def is_socket(self) -> bool:
+        """Whether it is a Unix socket."""
+        return self.name.startswith("/")
+
+    @property
     def is_local(self) -> bool:
         """Whether it is this machine: a Unix socket or a loopback address."""
-        if self.name.startswith("/") or self.name == "localhost":
+        if self.is_socket or self.name == "localhost":
             return True
         try:
             return ip_address(self.name).is_loopback

@@ -89,6 +89,8 @@ class Connector:
     async def _one(
         self, dsn: Dsn, hosts: tuple[Host, ...], arguments: dict[str, Any]
     ) -> asyncpg.Connection[asyncpg.Record]:
+        if hosts and all(host.is_socket for host in hosts):  # as in libpq, no mode asks for TLS there
+            return await asyncpg.connect(**{**arguments, "ssl": False}, **_addresses(hosts))
         if tls.explicit_mode(dsn, self._options.sslmode) or tls.are_local(hosts) or self._remote_sslmode == "prefer":
             return await asyncpg.connect(**arguments, **_addresses(hosts))
         try:

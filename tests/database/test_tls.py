@@ -157,6 +157,14 @@ async def test_a_variable_that_asyncpg_does_not_understand_is_named(
     assert "primry" in reason(caught.value)
 
 
+@pytest.mark.parametrize("mode", ["require", "verify-full"])
+async def test_a_unix_socket_needs_no_tls(server_dsn: str, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    """As in libpq: a mode that the shell has set for servers elsewhere is no hindrance."""
+    monkeypatch.setenv("PGSSLMODE", mode)
+    assert await _encryption(server_dsn) == "not encrypted"
+    assert await _encryption(f"{server_dsn}&sslmode={mode}") == "not encrypted"
+
+
 async def test_an_empty_pgsslmode_is_as_unset(server_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which asyncpg takes for a mode."""
     monkeypatch.setenv("PGSSLMODE", "")
