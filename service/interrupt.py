@@ -19,9 +19,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def interruptible(what: str) -> Iterator[None]:
     """While this is open, SIGTERM and SIGINT cancel the running task. It may clean up; then the process ends by that signal.
 
-    uvicorn, which has handlers of its own, looks at what they noted only after the application has started. The same
-    signal a second time ends the process at once. A signal that comes too late to interrupt anything goes to the handler
-    that was there before. Outside the main thread, where no handler can be set, it does nothing.
+    uvicorn, which has handlers of its own, looks at what they noted only after the application has started. A second
+    Ctrl-C ends the process at once; a second SIGTERM does not, as a worker may get one from its parent and one from its
+    terminal. A signal that comes too late to interrupt anything goes to the handler that was there before. Outside the main
+    thread, where no handler can be set, it does nothing.
 
     `what`: what is interrupted, for the log.
     """
@@ -55,8 +56,8 @@ class _Interruption:
         self.is_over = False
 
     def receive(self, number: int, _: FrameType | None) -> None:
-        """Cancel the task for the first signal, and end the process for a repeated one."""
-        if number in self.received:
+        """Cancel the task for the first signal, and end the process for a second Ctrl-C."""
+        if number == signal.SIGINT and number in self.received:
             _end_by(number)
         self.received.append(number)
         if len(self.received) == 1:

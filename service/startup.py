@@ -23,6 +23,9 @@ logger = logging.getLogger("service")
 
 C = TypeVar("C", bound=Container)
 
+_STARTING = 15
+"""Seconds that an interrupted start waits for the embedded server to have started, to stop it."""
+
 
 @asynccontextmanager
 async def opened(container: C) -> AsyncIterator[C]:
@@ -126,7 +129,7 @@ async def target(settings: Settings, password: Secret | None = None) -> AsyncIte
             logger.info("embedded PostgreSQL with its data in %s", server.data_dir)
             yield Target(dsn, password or settings.database_password, settings)
         finally:
-            await asyncio.wait([starting])  # a thread cannot be cancelled: what it starts is stopped
+            await asyncio.wait([starting], timeout=_STARTING)  # a thread cannot be cancelled: what it starts is stopped
             await asyncio.to_thread(server.stop)
 
 

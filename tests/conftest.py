@@ -142,7 +142,7 @@ async def cloned_client(cloned_container: Container) -> AsyncIterator[AsyncClien
 @pytest.fixture
 async def database(clone_dsn: str) -> AsyncIterator[Database]:
     """An open database of this test's own, of at most 4 connections."""
-    database = Database(DatabaseOptions(min_size=1, max_size=4, acquire_timeout=2))
+    database = Database(DatabaseOptions(min_size=1, max_size=4, acquire_timeout=30))
     await database.open(clone_dsn)
     yield database
     await database.close()

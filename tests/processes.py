@@ -127,7 +127,7 @@ def until_said(words: str, cwd: Path, process: subprocess.Popen[str], seconds: f
     return said
 
 
-def end(process: subprocess.Popen[str], sent: signal.Signals = signal.SIGINT, seconds: float = 20) -> int:
+def end(process: subprocess.Popen[str], sent: signal.Signals = signal.SIGINT, seconds: float = 60) -> int:
     """Ask a process to end, and wait until it has. Gives its status."""
     process.send_signal(sent)
     return process.wait(seconds)

@@ -229,7 +229,7 @@ def test_no_bytes_make_a_500(server: Server, request_: bytes) -> None:
     status = re.match(rb"HTTP/1\.1 (4\d\d) ", said)
     assert status, said[:200]
     assert b"\r\nserver:" not in said.lower()
-    assert httpx.get(f"http://127.0.0.1:{server.port}/health/live").status_code == 200
+    assert httpx.get(f"http://127.0.0.1:{server.port}/health/live", timeout=60).status_code == 200
     assert "Traceback" not in server.output.read_text()
 
 
@@ -250,7 +250,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_news(server: Serve
     """Nothing is logged but, perhaps, its request; and nothing waits for it."""
     for _ in range(10):
         server.send(POST + b"Content-Length: 100\r\n\r\n{", then_leave=True)
-    assert httpx.get(f"http://127.0.0.1:{server.port}/health/live").status_code == 200
+    assert httpx.get(f"http://127.0.0.1:{server.port}/health/live", timeout=60).status_code == 200
     assert "Traceback" not in server.output.read_text()
 
 

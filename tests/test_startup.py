@@ -55,7 +55,7 @@ async def test_a_cancelled_program_closes_the_pool(closed_container: Container) 
     await asyncio.sleep(0.1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)
     assert not closed_container.database().is_open
 
 

@@ -10,11 +10,14 @@ import asyncpg
 
 from service.database import Database, DatabaseOptions, ScopedConnection
 
+PATIENCE = 60.0
+"""Seconds after which what a test waits for has not happened: far more than a busy machine takes."""
+
 
 @asynccontextmanager
 async def opened(dsn: str, **options: Any) -> AsyncIterator[tuple[Database, ScopedConnection]]:
     """An open database with these options, and its scoped connection."""
-    database = Database(DatabaseOptions(**{"min_size": 0, "acquire_timeout": 2, **options}))
+    database = Database(DatabaseOptions(**{"min_size": 0, "acquire_timeout": 30, **options}))
     await database.open(dsn)
     try:
         yield database, ScopedConnection(database)
@@ -22,7 +25,7 @@ async def opened(dsn: str, **options: Any) -> AsyncIterator[tuple[Database, Scop
         await database.close()
 
 
-async def until(condition: Callable[[], object], seconds: float = 3) -> None:
+async def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Wait until the condition holds; fail after so many seconds."""
     deadline = monotonic() + seconds
     while not condition():

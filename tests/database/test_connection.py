@@ -185,9 +185,9 @@ async def test_the_source_of_a_copy_cannot_wait_for_the_copys_own_connection(
         await connection.execute("CREATE TABLE t (n int)")
         for source in (querying, beginning):
             with pytest.raises(asyncpg.InterfaceError, match="inside the records of copy_records_to_table"):
-                async with asyncio.timeout(5), _block(connection, in_transaction):
+                async with asyncio.timeout(60), _block(connection, in_transaction):
                     await connection.copy_records_to_table("t", records=source())
-        async with asyncio.timeout(5), _block(connection, in_transaction):
+        async with asyncio.timeout(60), _block(connection, in_transaction):
             assert await connection.copy_records_to_table("t", records=independent()) == "COPY 1"
         assert await connection.fetchval("SELECT n FROM t") == 2
     assert whole(database)

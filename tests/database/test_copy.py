@@ -86,7 +86,7 @@ async def test_a_source_or_output_cannot_use_the_connection_that_copy_keeps(
                 async with connection.transaction():
                     await connection.copy_to_table("t", source=stream(use))
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             for use in (using, preparing, reading):
                 if in_transaction:
                     with pytest.raises(asyncpg.InterfaceError):

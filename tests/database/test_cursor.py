@@ -132,7 +132,7 @@ async def test_a_cursors_timeout_is_heard(database: Database, connection: Scoped
     async def forward() -> None:
         await (await connection.cursor(slow)).forward(1, timeout=0.05)
 
-    async with database.scope("timeout"), asyncio.timeout(20):
+    async with database.scope("timeout"), asyncio.timeout(60):
         for call in (loop, fetch, fetchrow, forward):
             with pytest.raises(TimeoutError):
                 async with connection.transaction():

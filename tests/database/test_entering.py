@@ -187,7 +187,7 @@ async def test_blocks_may_be_left_in_any_order(one: One) -> None:
         await inner.__aenter__()
         with pytest.raises(PoolTimeout):  # the inner one has the turn
             await outer.__aexit__(None, None, None)
-        await asyncio.wait_for(inner.__aexit__(ZeroDivisionError, ZeroDivisionError(), None), 5)
+        await asyncio.wait_for(inner.__aexit__(ZeroDivisionError, ZeroDivisionError(), None), 60)
         assert await connection.fetchval("SELECT 1") == 1
 
 
@@ -235,7 +235,7 @@ async def test_a_scope_is_entered_once(one: One) -> None:
     async with scope:
         with pytest.raises(asyncpg.InterfaceError, match="entered before"):
             await scope.__aenter__()
-        assert await asyncio.wait_for(connection.fetchval("SELECT 1"), 5) == 1
+        assert await asyncio.wait_for(connection.fetchval("SELECT 1"), 60) == 1
     for leave_or_enter in (scope.__aenter__(), scope.__aexit__(None, None, None)):
         with pytest.raises(asyncpg.InterfaceError):
             await leave_or_enter

@@ -82,7 +82,7 @@ async def test_a_commit_does_not_wait_for_ever_for_a_childs_block(clone_dsn: str
                 await leave.wait()
 
         with pytest.raises(PoolTimeout, match="still open"):
-            async with asyncio.timeout(5), connection.transaction():
+            async with asyncio.timeout(60), connection.transaction():
                 task = asyncio.create_task(child())
                 await entered.wait()
         leave.set()
@@ -93,13 +93,13 @@ async def test_a_commit_does_not_wait_for_ever_for_a_childs_block(clone_dsn: str
 
 async def test_a_block_that_was_queued_first_is_not_waited_for_for_ever(clone_dsn: str) -> None:
     """The limit holds also for who came when the block was only in line."""
-    async with opened(clone_dsn, max_size=1, acquire_timeout=0.2) as (database, connection), database.scope("knot"):
+    async with opened(clone_dsn, max_size=1, acquire_timeout=1) as (database, connection), database.scope("knot"):
 
         async def block() -> None:
             async with connection.transaction():
                 await late
 
-        async with asyncio.timeout(5), connection.transaction():
+        async with asyncio.timeout(60), connection.transaction():
             busy = asyncio.create_task(connection.fetchval("SELECT pg_sleep(0.1)"))
             await asyncio.sleep(0.01)
             late: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -211,7 +211,7 @@ async def test_a_dead_connection_in_a_refused_block_does_not_keep_the_turn(clone
     """A nested block with other modes on a lost connection leaves the outer one able to end."""
     async with opened(clone_dsn, max_size=1) as (database, connection), database.scope("dead"):
         with pytest.raises(Exception, match=r"nothing was saved|connection"):
-            async with asyncio.timeout(5), connection.transaction():
+            async with asyncio.timeout(60), connection.transaction():
                 pid = await connection.fetchval("SELECT pg_backend_pid()")
                 killer = await asyncpg.connect(clone_dsn)
                 await killer.execute("SELECT pg_terminate_backend($1)", pid)

@@ -31,7 +31,7 @@ async def scram_dsn(server_dsn: str, clone_dsn: str) -> str:
         hba.write_text(rule + hba.read_text())
     await owner.execute("SELECT pg_reload_conf()")
     dsn = clone_dsn.replace("postgres:@", "scram@")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:  # until the rule is in force
             try:
                 await (await asyncpg.connect(dsn)).close()
@@ -201,7 +201,7 @@ async def test_init_survives_a_reset(clone_dsn: str) -> None:
 async def test_init_survives_a_renewal(clone_dsn: str, options: dict[str, Any]) -> None:
     """After `max_queries` statements and after `max_lifetime`."""
     async with _initialised(clone_dsn, [_json, _search_path], **options) as (database, connection):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while database.stats().totals.opened < 3:
                 assert await _is_initialised(connection)
 

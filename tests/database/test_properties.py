@@ -306,13 +306,13 @@ async def _run(dsn: str, size: int, workers: list[Worker], deaths: list[int]) ->
     await database.open(dsn)
     _watch_the_line(database, model)
     run = Run(database, model)
-    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         group.create_task(_end_connections(dsn, deaths))
         for worker in workers:
             task = group.create_task(run.worker(worker))
             if isinstance(worker.cancelled, int):
                 asyncio.get_running_loop().call_later(worker.cancelled / 1000, task.cancel)
-    await until(lambda: whole(database), seconds=10)
+    await until(lambda: whole(database))
     assert database.stats().size <= size
     assert len(await other.fetch(BACKENDS)) <= size + len(deaths)  # one that was ended may be seen for a moment
     assert await other.fetch(IN_TRANSACTION) == []

@@ -381,7 +381,7 @@ async def test_a_commit_whose_connection_breaks_has_an_unknown_outcome(clone_dsn
         terminated = (
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'COMMIT' AND state = 'active'"
         )
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             other = await asyncpg.connect(clone_dsn)
             while not await other.fetchval(terminated):
                 await asyncio.sleep(0.01)
@@ -398,13 +398,14 @@ async def test_a_connection_lost_before_commit_is_plainly_unavailable(
 ) -> None:
     """Nothing was sent, so nothing was saved: `DatabaseUnavailable`."""
     async with database.scope("lost"):
+        block = connection.transaction()
         with pytest.raises(DatabaseUnavailable, match="nothing was saved"):
-            async with connection.transaction():
+            async with block:
                 await connection.execute(INSERT, 1)
                 pid = await connection.fetchval("SELECT pg_backend_pid()")
                 async with database.scope("killer"):
                     await connection.fetchval("SELECT pg_terminate_backend($1)", pid)
-                await asyncio.sleep(0.1)
+                await until(block.lease.raw.is_closed)
     assert await _notes(database, connection) == []
     await until(lambda: whole(database))
 

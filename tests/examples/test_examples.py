@@ -33,7 +33,7 @@ ADA = {"email": "ada@example.com", "password": "correct horse"}
 
 
 def _run(script: str, *arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    return run("python", str(EXAMPLES / script), *arguments, cwd=cwd, seconds=30, **{**THIS_CHECKOUT, **variables})
+    return run("python", str(EXAMPLES / script), *arguments, cwd=cwd, seconds=60, **{**THIS_CHECKOUT, **variables})
 
 
 @contextmanager
@@ -95,11 +95,11 @@ def test_background_task_works_after_the_response(folder: Path, clone_dsn: str) 
     with _serving(*command, cwd=folder, dsn=clone_dsn, **of_one) as process:
         url = f"http://127.0.0.1:{port}"
         answer(f"{url}/health/live", process)
-        signed_up = httpx.post(f"{url}/sign-up/", json=ADA)
+        signed_up = httpx.post(f"{url}/sign-up/", json=ADA, timeout=60)
         assert (signed_up.status_code, signed_up.json()["items"]) == (201, [])
-        assert httpx.get(f"{url}/items/").json() == []
-        deadline = monotonic() + 5
-        while not (items := httpx.get(f"{url}/items/").json()):
+        assert httpx.get(f"{url}/items/", timeout=60).json() == []
+        deadline = monotonic() + 60
+        while not (items := httpx.get(f"{url}/items/", timeout=60).json()):
             assert monotonic() < deadline
             sleep(0.05)
     assert [item["title"] for item in items] == ["A welcome present"]
@@ -114,7 +114,7 @@ def test_tornado_handlers_use_the_same_services(folder: Path, clone_dsn: str) ->
         url = f"http://127.0.0.1:{port}/users"
         user = {"id": 1, "email": "ada@example.com", "is_active": True, "items": []}
         assert answer(f"{url}/1", process).json() == user
-        assert httpx.get(f"{url}/2").status_code == 404
+        assert httpx.get(f"{url}/2", timeout=60).status_code == 404
 
 
 def test_def_endpoint_sees_the_scope_in_its_thread(folder: Path, clone_dsn: str) -> None:
@@ -127,7 +127,7 @@ def test_def_endpoint_sees_the_scope_in_its_thread(folder: Path, clone_dsn: str)
         badge = answer(f"{url}/1/badge", process).json()
         assert badge == {"email": "ada@example.com", "badge": badge["badge"]}
         assert len(badge["badge"]) == 64
-        assert httpx.get(f"{url}/2/badge").json()["detail"] == "User not found"
+        assert httpx.get(f"{url}/2/badge", timeout=60).json()["detail"] == "User not found"
 
 
 def test_second_resource_lives_as_long_as_the_container(folder: Path, clone_dsn: str) -> None:

@@ -62,7 +62,7 @@ async def client(cloned_container: Container, seen: Seen) -> AsyncIterator[Async
     server = HTTPServer(application)
     socket, port = bind_unused_port()
     server.add_socket(socket)
-    async with AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+    async with AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         yield client
     server.stop()
     await server.close_all_connections()
@@ -72,7 +72,7 @@ async def client(cloned_container: Container, seen: Seen) -> AsyncIterator[Async
 async def test_all_of_a_request_sees_its_scope_until_its_end(client: AsyncClient, seen: Seen) -> None:
     """`finish()` in the middle of a method does not end it."""
     assert (await client.get("/works")).text == "works"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(seen) < 4:
             await asyncio.sleep(0.01)
     assert [(part, was_open) for part, _, was_open in seen] == [
@@ -97,7 +97,7 @@ async def test_requests_at_once_have_one_each(client: AsyncClient, seen: Seen, c
     """Also those that reuse a connection of the client; and none is left to whoever serves."""
     await asyncio.gather(*(client.get(f"/{number}") for number in range(20)))
     await asyncio.gather(*(client.get(f"/{number}") for number in range(20)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(seen) < 160:
             await asyncio.sleep(0.01)
     assert len({scope for _, scope, _ in seen}) == 40

@@ -5,8 +5,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from time import monotonic
 
+import asyncpg
 import pytest
 
+from service.migrations import HEAD, MigrationError
+from service.migrations.runner import migrate
 from tests.database.helpers import until
 from tests.faults.load import PATIENCE, SECONDS, Service, fetch, load, serving
 from tests.faults.proxy import proxied
@@ -29,7 +32,7 @@ async def standby(primary: Server, folder: Path) -> AsyncIterator[Server]:
         await asyncio.to_thread(standby.start)
         await fetch(primary.dsn, "ALTER SYSTEM SET synchronous_standby_names = '*'")
         await fetch(primary.dsn, "SELECT pg_reload_conf()")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await fetch(primary.dsn, "SELECT FROM pg_stat_replication WHERE sync_state = 'sync'"):
                 await asyncio.sleep(0.05)
         yield standby
@@ -106,3 +109,14 @@ async def test_a_primary_that_is_gone_without_a_word_does_not_hide_the_promoted_
                 await clients.some_more()
             await clients.is_consistent(standby.dsn)
             assert await _ports(service) == {standby.port}
+
+
+async def test_a_standby_is_not_migrated_but_says_where_to(standby: Server) -> None:
+    """What is up to date is no mistake; what would have to change is one, and the message names the primary."""
+
+    async def connect() -> "asyncpg.Connection[asyncpg.Record]":
+        return await asyncpg.connect(standby.dsn)
+
+    assert await migrate(connect) == (HEAD, HEAD)
+    with pytest.raises(MigrationError, match="migrate on its primary"):
+        await migrate(connect, "base")

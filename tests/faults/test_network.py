@@ -72,7 +72,7 @@ async def test_a_connection_lost_at_commit_has_an_unknown_outcome_and_is_not_tri
             for _ in range(5):
                 before = len(clients.refused)
                 proxy.cut_commits = when
-                await until(lambda before=before: len(clients.refused) >= before + 5, seconds=20)  # type: ignore[misc]
+                await until(lambda before=before: len(clients.refused) >= before + 5)  # type: ignore[misc]
                 proxy.cut_commits = None
                 await service.is_back(monotonic())
                 await clients.some_more()

@@ -5,6 +5,7 @@ from time import monotonic
 
 import pytest
 
+from tests.database.helpers import until
 from tests.faults.load import SECONDS, fetch, load, serving
 from tests.faults.servers import Server
 
@@ -43,8 +44,7 @@ async def test_a_server_that_ends_and_comes_back_is_used_again(
         async with load(service) as clients:
             await (asyncio.to_thread(server.kill) if how == "killed" else asyncio.to_thread(server.stop, how))
             refused = len(clients.refused)
-            await asyncio.sleep(SECONDS / 3)
-            assert len(clients.refused) > refused
+            await until(lambda: len(clients.refused) > refused)
             await asyncio.to_thread(server.start)
             await service.is_back(monotonic())
             await clients.some_more()

@@ -48,7 +48,7 @@ async def test_without_a_server_it_says_not_ready_and_why_and_works_as_soon_as_t
                 assert told.status_code == 201 or told.headers["retry-after"] == "1"
                 await asyncio.sleep(0.02)
 
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             for number in range(CLIENTS):
                 group.create_task(client(number))
             await until(lambda: all(statuses.values()), seconds=PATIENCE)

@@ -11,7 +11,7 @@ from tests.faults.servers import Server
 
 REFUSED = 6
 """How many refusals a test waits for."""
-PATIENT = 6.0
+PATIENT = 30.0
 """Seconds: nobody is refused for having waited, where the waits are the point."""
 
 
@@ -19,7 +19,8 @@ async def test_transactions_that_do_nothing_are_ended_by_the_server_and_nobody_e
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their own work is refused and undone; the clients beside them write on."""
-    async with serving(server.dsn, monkeypatch, idle_in_transaction_timeout=1) as service:
+    options = {"acquire_timeout": PATIENT, "command_timeout": PATIENT, "idle_in_transaction_timeout": 1}
+    async with serving(server.dsn, monkeypatch, **options) as service:
 
         async def idle(key: str) -> None:
             async with service.connection.transaction():
@@ -28,7 +29,7 @@ async def test_transactions_that_do_nothing_are_ended_by_the_server_and_nobody_e
 
         service.writes["idle"] = idle
         async with load(service, "idle", *["statement", "transaction"] * 6) as clients:
-            await until(lambda: len(clients.refused) >= REFUSED, seconds=20)
+            await until(lambda: len(clients.refused) >= REFUSED)
             await clients.some_more()
         await clients.is_consistent(server.dsn)
     assert all(key.startswith("idle") for key in clients.refused)
@@ -39,7 +40,7 @@ async def test_statements_past_the_servers_limit_are_refused_and_cost_no_connect
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The transaction is rolled back, and the very same connections serve the next."""
-    options = {"statement_timeout": 0.5, "min_size": 8}
+    options = {"acquire_timeout": PATIENT, "command_timeout": PATIENT, "statement_timeout": 0.5, "min_size": 8}
     async with serving(server.dsn, monkeypatch, **options) as service:
 
         async def slow(key: str) -> None:
@@ -49,7 +50,7 @@ async def test_statements_past_the_servers_limit_are_refused_and_cost_no_connect
 
         service.writes["slow"] = slow
         async with load(service, "slow", *["statement", "transaction"] * 6) as clients:
-            await until(lambda: len(clients.refused) >= REFUSED, seconds=20)
+            await until(lambda: len(clients.refused) >= REFUSED)
             await clients.some_more()
         await clients.is_consistent(server.dsn)
         assert service.database.stats().totals.closed == 0

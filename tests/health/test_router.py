@@ -99,7 +99,7 @@ async def test_not_ready_while_no_connection_becomes_free(container: Container, 
     """A pool that is busy for longer than the acquire timeout is a reason of its own."""
     database, connection = container.database(), container.connection()
     async with database.scope("greedy"), connection.transaction():
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert _refused(await client.get("/health/ready"), "busy")
 
 

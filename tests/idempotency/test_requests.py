@@ -140,7 +140,7 @@ async def test_ten_requests_at_once_at_two_workers_leave_one_row(folder: Path, c
                 posts = [threads.submit(httpx.post, url, json=ADA, headers=KEY, timeout=60) for _ in range(10)]
                 answers = [post.result() for post in posts]
             assert {(each.status_code, each.content) for each in answers} == {(201, answers[0].content)}
-            assert len(httpx.get(url).json()) == 1
+            assert len(httpx.get(url, timeout=60).json()) == 1
 
     await asyncio.to_thread(post_all)
 

@@ -60,7 +60,7 @@ class Service:
 
     def answer(self, path: str, status: int = 200) -> httpx.Response:
         """The first answer with this status, within 30 seconds."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         with httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False) as client:
             while time.monotonic() < deadline and self.process.poll() is None:
                 with contextlib.suppress(httpx.TransportError):

@@ -126,7 +126,7 @@ async def test_expired_rows_that_somebody_has_are_passed_over(
         await connection.execute(ADD_EXPIRED, 5)
         async with connection.transaction():
             await connection.execute("SELECT FROM rate_limits LIMIT 2 FOR UPDATE")
-            async with database.scope("hits"), asyncio.timeout(10):
+            async with database.scope("hits"), asyncio.timeout(60):
                 await storage.incr("a", 60)
         assert await connection.fetchval("SELECT count(*) FROM rate_limits") == 2 + 1
 
