@@ -153,8 +153,10 @@ class Database:
     def frame(self) -> Frame:
         """Where the running code's statements go. Raises `PoolNotOpen`, or `NoActiveScope` outside any scope."""
         frame = self._current.get()
-        while frame is not None and frame.is_left_behind():  # outwards: each frame is entered once, after its outer one
-            frame = frame.outer
+        if frame is not None and frame.is_left_behind():
+            while frame is not None and frame.is_left_behind():  # outwards: each was entered once, after its outer one
+                frame = frame.outer
+            self._current.set(frame)  # for the tasks that are made from here on, which are not its owner
         if frame is None:
             self.pool()
             raise NoActiveScope(_NO_SCOPE)

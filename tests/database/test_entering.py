@@ -163,6 +163,7 @@ async def test_a_block_left_by_another_task_is_over_for_both(one: One, kind: str
             await left.wait()
             assert database.frame() is database.frame().scope
             assert await connection.fetchval("SELECT 1") == 1
+            assert await asyncio.create_task(connection.fetchval("SELECT 1")) == 1
 
     async def leaves() -> None:
         async with database.scope("leaves") as own:
