@@ -12,6 +12,7 @@ import sys
 import tempfile
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -103,16 +104,21 @@ def _try(root: DebianRoot, user: str, tests: str) -> None:
 def main() -> None:
     """Try each release that is named, or all of them."""
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--tests", required=True, help="the command for the tests, in the checkout")
+    parser.add_argument("--root-tests", required=True, help="the command for the tests in the checkout, as root")
+    parser.add_argument("--tests", required=True, help="the same as an ordinary user")
     parser.add_argument("suites", nargs="*", default=SUITES)
     asked = parser.parse_args()
-    for suite in asked.suites:
+
+    def try_suite(suite: str) -> None:
         with tempfile.TemporaryDirectory(prefix="poolkeeper-pythons-") as folder:
             Path(folder).chmod(0o755)
             root = DebianRoot(Path(folder), suite)
-            _try(root, "root", asked.tests)
+            _try(root, "root", asked.root_tests)
             root.give_to_user()
             _try(root, _USER, asked.tests)
+
+    with ThreadPoolExecutor() as threads:  # most of the time is the network's and the disk's
+        list(threads.map(try_suite, asked.suites))
 
 
 if __name__ == "__main__":
