@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import TypeAdapter
 from starlette.types import Receive, Scope, Send
 
@@ -22,7 +22,6 @@ _JSON = (b"content-type", b"application/json")
 _TAG_BYTES = 32
 """Hexadecimal digits of SHA-256 that are told; `TAG_OF` in SQL cuts off as many."""
 _LISTED = re.compile(r'[ \t]*(?:(W/)?("[\x21\x23-\x7e\x80-\xff]*"))?[ \t]*(?:,|$)')
-_PATTERN = r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'
 
 
 class Representation(Response):
@@ -112,23 +111,11 @@ def _listed(text: str) -> Iterator[tuple[bool, str]]:
         place = found.end()
 
 
-async def if_match(
-    request: Request,
-    header: Annotated[
-        str | None,
-        Header(
-            alias="If-Match",
-            description="Change it only if it is still what was read: its `ETag`, several, or `*`",
-            examples=['"5a0f5a0d3f0c5a9d0a3c5a9d0f5a0d3c"'],
-            json_schema_extra={"pattern": _PATTERN},
-        ),
-    ] = None,
-) -> Tags:
+async def if_match(request: Request) -> Tags:
     """The strong tags that a change depends on, or `None` where it depends on none. Raises `BadRequest` for no list of tags."""
-    if header is None:
-        return None
-    given = ",".join(request.headers.getlist("if-match"))
-    if given.strip() == "*":  # what does not exist is a 404 anyway
+    lines = request.headers.getlist("if-match")
+    given = ",".join(lines)
+    if not lines or given.strip() == "*":  # what does not exist is a 404 anyway
         return None
     try:
         tags = list(_listed(given))
@@ -140,7 +127,7 @@ async def if_match(
 
 
 IfMatch = Annotated[Tags, Depends(if_match)]
-"""The parameter of a handler that changes one object."""
+"""The parameter of a handler that changes one object, with `openapi_extra=CONDITIONAL_CHANGE`."""
 
 ETAG: Mapping[str, Any] = {
     "ETag": {
@@ -170,7 +157,18 @@ CONDITIONAL: dict[str, Any] = {
             "in": "header",
             "required": False,
             "description": "Give it only if it is no longer what was read: its `ETag`, several, or `*`",
-            "schema": {"type": "string", "pattern": _PATTERN},
+            "schema": {"type": "string"},
+        }
+    ]
+}
+CONDITIONAL_CHANGE: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "If-Match",
+            "in": "header",
+            "required": False,
+            "description": "Change it only if it is still what was read: its `ETag`, several, or `*`",
+            "schema": {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'},
         }
     ]
 }

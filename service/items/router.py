@@ -9,7 +9,7 @@ from service.items.schemas import ChangedItem, Item, NewItem
 from service.items.service import ItemService
 from service.paging import page
 from service.problems import answers
-from service.representation import CHANGED, CONDITIONAL, CREATED, READ, IfMatch, Represented
+from service.representation import CHANGED, CONDITIONAL, CONDITIONAL_CHANGE, CREATED, READ, IfMatch, Represented
 from service.types import After, Id, Limit, Skip
 
 router = APIRouter(tags=["items"])
@@ -90,6 +90,7 @@ async def read_item(caller: SignedIn, item_id: Id, items: ItemService = Provide[
     summary="Change an item",
     response_model=Item,
     responses={**CHANGED, **answers(401, 404, 412, 413)},
+    openapi_extra=CONDITIONAL_CHANGE,
 )
 @inject
 async def change_item(
@@ -104,7 +105,13 @@ async def change_item(
     return _item_answer(item)
 
 
-@router.delete("/items/{item_id:id}", status_code=204, summary="Delete an item", responses=answers(400, 401, 404, 412))
+@router.delete(
+    "/items/{item_id:id}",
+    status_code=204,
+    summary="Delete an item",
+    responses=answers(400, 401, 404, 412),
+    openapi_extra=CONDITIONAL_CHANGE,
+)
 @inject
 async def delete_item(
     caller: SignedIn, item_id: Id, tags: IfMatch, items: ItemService = Provide["item_service"]

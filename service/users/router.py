@@ -8,7 +8,7 @@ from service.injection import Provide, inject
 from service.paging import page
 from service.problems import answers
 from service.ratelimit.attempts import AttemptLimiter
-from service.representation import CHANGED, CONDITIONAL, CREATED, READ, IfMatch, Represented
+from service.representation import CHANGED, CONDITIONAL, CONDITIONAL_CHANGE, CREATED, READ, IfMatch, Represented
 from service.types import After, Id, Limit, Skip
 from service.users.repository import UserNotFound
 from service.users.schemas import ChangedPassword, ChangedUser, Me, NewUser, User
@@ -95,6 +95,7 @@ async def read_user(caller: SignedIn, user_id: Id, users: UserService = Provide[
     summary="Change a user",
     response_model=User,
     responses={**CHANGED, **answers(400, 401, 403, 404, 409, 412, 413, 429)},
+    openapi_extra=CONDITIONAL_CHANGE,
 )
 @inject
 async def change_user(
@@ -125,6 +126,7 @@ async def change_user(
     status_code=204,
     summary="Change a password",
     responses=answers(400, 401, 403, 404, 412, 413, 429),
+    openapi_extra=CONDITIONAL_CHANGE,
 )
 @inject
 async def change_password(
@@ -144,7 +146,11 @@ async def change_password(
 
 
 @router.delete(
-    "/{user_id:id}", status_code=204, summary="Delete a user", responses=answers(400, 401, 403, 404, 409, 412)
+    "/{user_id:id}",
+    status_code=204,
+    summary="Delete a user",
+    responses=answers(400, 401, 403, 404, 409, 412),
+    openapi_extra=CONDITIONAL_CHANGE,
 )
 @inject
 async def delete_user(

@@ -20,7 +20,11 @@ ELSEWHERE = str(2**63 - 1)
 """An id that nobody has."""
 KEY = "Idempotency-Key"
 
-CONTRADICTS_WHAT_IS_STORED = {"Email already registered", "The current password is not right"}
+CONTRADICTS_WHAT_IS_STORED = {
+    "Email already registered",
+    "The current password is not right",
+    "It has been changed since: read it again, and send the new ETag in If-Match",
+}
 """What is said to a request that its schema allows: a document cannot know what others have stored."""
 
 _numbers = itertools.count()
@@ -75,7 +79,14 @@ def _ends_tokens(case: Case[Any]) -> bool:
     return bool(case.operation.path == "/users/{user_id}/password")
 
 
+NO_TAGS = "header.If-Match: must be"
+"""How a 400 begins that has no list of tags in `If-Match`: in its coverage phase Schemathesis sends `0`, whatever the pattern."""
+
+
 @schemathesis.hook
 def filter_failure(_: HookContext, failure: Failure, __: Case[Any], response: Response) -> bool:
     """Whether a failure counts."""
-    return not (isinstance(failure, RejectedPositiveData) and response.json()["detail"] in CONTRADICTS_WHAT_IS_STORED)
+    if not isinstance(failure, RejectedPositiveData):
+        return True
+    detail = response.json()["detail"]
+    return not (detail in CONTRADICTS_WHAT_IS_STORED or detail.startswith(NO_TAGS))
