@@ -151,12 +151,12 @@ class CursorIterator:
 
     async def _fetch(self) -> None:
         """Take a portion over from asyncpg's iterator, which sends something for the first of its rows alone."""
-        for _ in range(self._prefetch):
-            try:
-                self._rows.append(await anext(self._cursor))
-            except StopAsyncIteration:
-                self._open = False
-                return
+        rows, cursor = self._rows, self._cursor
+        try:
+            for _ in range(self._prefetch):
+                rows.append(await anext(cursor))
+        except StopAsyncIteration:
+            self._open = False
 
     def __del__(self) -> None:
         if self._open:
