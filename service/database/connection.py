@@ -185,6 +185,8 @@ class ScopedConnection(CopyMethods):
         frame = self._database.frame()
         if isinstance(frame, Copying):
             raise frame.refusal("cursor")
+        if isinstance(frame, Held):
+            frame.check_open()
         if not (isinstance(frame, Held) and frame.lease.is_in_transaction()):
             raise asyncpg.NoActiveSQLTransactionError("cursor cannot be created outside of a transaction")
         return frame.home()

@@ -193,6 +193,23 @@ async def test_a_cursor_in_a_transaction_begun_on_the_session(database: Database
             await cursor.fetch(1)
 
 
+async def test_a_task_that_outlives_the_transaction_gets_no_cursor(clone_dsn: str) -> None:
+    """`TransactionClosed`, although the next transaction on the same connection is open."""
+    async with opened(clone_dsn, max_size=1) as (database, connection), database.scope("late"):
+        ended = asyncio.Event()
+
+        async def late() -> None:
+            await ended.wait()
+            with pytest.raises(TransactionClosed):
+                connection.cursor("SELECT 1")
+
+        async with connection.transaction():
+            task = asyncio.create_task(late())
+        async with connection.transaction():
+            ended.set()
+            await task
+
+
 async def test_a_factory_made_in_a_transaction_is_of_no_use_after_it(
     database: Database, connection: ScopedConnection
 ) -> None:
