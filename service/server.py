@@ -51,11 +51,15 @@ class BatchedProtocol(HttpToolsProtocol, Guarded):
     only what opens a websocket is upgraded. Any other request is parsed again without the header.
     """
 
-    __slots__ = ("_admission", "_is_split", "_kept", "_overhead")  # uvicorn's are as many as Python keeps in one place
+    # uvicorn's attributes are as many as Python keeps in one place for all objects
+    __slots__ = ("_admission", "_is_split", "_kept", "_max_head_bytes", "_max_headers", "_max_url_bytes", "_overhead")
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._begin_guard()
+        self._max_head_bytes = self._limits.max_head_bytes
+        self._max_headers = self._limits.max_headers
+        self._max_url_bytes = self._limits.max_url_bytes
         self._admission: Admission | None = self.app_state.get(ADMISSION)
         self._kept: list[tuple[Context, bytes]] = []
         """What the client has sent and nobody has read, and the context to read it in: the connection's, and nobody else's."""
@@ -88,44 +92,52 @@ class BatchedProtocol(HttpToolsProtocol, Guarded):
         self._unset_keepalive_if_required()
         self._overhead += len(data)
         try:
-            self._parse(data)
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as stopped:
+            self._go_on(memoryview(data)[stopped.args[0] :])
         except HttpParserError as error:
-            cause = error.__context__
-            if not isinstance(cause, Refused):
-                cause = Refused(400, f"request: cannot be read as HTTP: {error}")
-            self._refuse(cause, self.url, self.headers)
-            return
+            self._refuse_unreadable(error)
         cycle: Any = self.cycle  # uvicorn's type forgets `None`
         if cycle is None or cycle.response_complete or cycle.scope is not self.scope or self._overhead:
             self._expect_rest()
+
+    def _go_on(self, rest: memoryview) -> None:
+        """Go on after an `Upgrade`, and after each that follows in the same read."""
+        while True:
+            if self.scope["method"] == "CONNECT":
+                self._refuse(no_proxy(), self.url, self.headers)
+                return
+            if self._opens_websocket():
+                self.handle_websocket_upgrade()
+                self._ended = True
+                return
+            try:
+                self._begin_again()
+                if rest:
+                    self.parser.feed_data(rest)
+            except HttpParserUpgrade as stopped:
+                rest = rest[stopped.args[0] :]
+            except HttpParserError as error:
+                self._refuse_unreadable(error)
+                return
+            else:
+                return
+
+    def _refuse_unreadable(self, error: HttpParserError) -> None:
+        cause = error.__context__
+        if not isinstance(cause, Refused):
+            cause = Refused(400, f"request: cannot be read as HTTP: {error}")
+        self._refuse(cause, self.url, self.headers)
 
     def _expect_rest(self) -> None:
         """Bound what is still to come of a head, of a trailer, or of a body that nobody reads."""
         if self._ended:
             return
         self._is_split = True
-        if self._overhead > self._limits.max_head_bytes:
+        if self._overhead > self._max_head_bytes:
             self._refuse(too_large_head(self._limits))
         elif self._is_between_requests():
             self._wait()
-
-    def _parse(self, data: bytes) -> None:
-        rest: bytes | memoryview = data
-        while rest:
-            try:
-                self.parser.feed_data(rest)
-            except HttpParserUpgrade as stopped:
-                if self.scope["method"] == "CONNECT":
-                    self._refuse(no_proxy(), self.url, self.headers)
-                    return
-                if self._opens_websocket():
-                    self.handle_websocket_upgrade()
-                    self._ended = True
-                    return
-                rest = memoryview(rest)[stopped.args[0] :]
-            else:
-                return
-            self._begin_again()
 
     def _begin_again(self) -> None:
         """Parse the head again, without its `Upgrade`. A parser that has stopped may read nothing more."""
@@ -148,14 +160,13 @@ class BatchedProtocol(HttpToolsProtocol, Guarded):
 
     def on_headers_complete(self) -> None:
         """Begin a request whose head is within the limits."""
-        limits = self._limits
         if (
             self._is_split
-            or self._overhead > limits.max_head_bytes
-            or len(self.headers) > limits.max_headers
-            or len(self.url) > limits.max_url_bytes
+            or self._overhead > self._max_head_bytes
+            or len(self.headers) > self._max_headers
+            or len(self.url) > self._max_url_bytes
         ):
-            check_head(limits, self.url, self.headers)
+            check_head(self._limits, self.url, self.headers)
             self._is_split = False
             self._stop_waiting()
         self._overhead = 0
@@ -175,9 +186,10 @@ class BatchedProtocol(HttpToolsProtocol, Guarded):
         """Note the end of a body, also of one that nobody reads because its request was answered without it."""
         if self.parser.should_upgrade():
             return
-        self.cycle.more_body = False
-        if not self.cycle.response_complete:
-            self.cycle.message_event.set()
+        cycle = self.cycle
+        cycle.more_body = False
+        if not cycle.response_complete:
+            cycle.message_event.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timers also where the client has reset the connection, all of which they would hold for seconds."""
