@@ -223,12 +223,10 @@ def problem_of(scope: Scope, error: Exception) -> ProblemResponse:
 
 
 def _allowed(scope: Scope) -> str:
-    """The methods of a path. The router's own `Allow` has those of the first route alone."""
+    """The methods that the routes of a path declare. The router's own `Allow` has those of the first route alone."""
     asked = {"type": "http", "path": scope["path"], "root_path": scope.get("root_path", ""), "headers": []}
     routes: list[BaseRoute] = scope["app"].routes
     found = {m for m in _METHODS if any(route.matches({**asked, "method": m})[0] == Match.FULL for route in routes)}
-    if "GET" in found:
-        found.add("HEAD")
     return ", ".join(method for method in _METHODS if method in found)
 
 
