@@ -1,6 +1,7 @@
 """What both protocols do about a client that sends too much, too slowly, or what is no HTTP."""
 
 import asyncio
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,6 +22,7 @@ _LINGER = 2.0
 """Seconds between a refusal and the end of its connection. Closing at once, with bytes unread, would be a reset: the client
 would lose the answer that says why."""
 _LONGEST_PATH = 200
+_URL = re.compile(rb"https?://([^/?#@]+)((?:[/?][^#]*)?)(?:#.*)?", re.IGNORECASE)
 
 
 class Refused(Exception):
@@ -51,18 +53,36 @@ def no_proxy() -> Refused:
     return Refused(400, "CONNECT: the service is no proxy")
 
 
+def origin_form(target: bytes, headers: list[RawHeader]) -> bytes:
+    """The path and query of a request's target. A whole URL, as sent to a proxy, names the host: `Host` then says the same.
+
+    RFC 9112 (3.2.2) has each server read such a target, and prefer its host. Raises `Refused` for what is neither.
+    """
+    if target.startswith(b"/") or target == b"*":
+        return target
+    found = _URL.fullmatch(target)
+    if found is None:
+        raise Refused(400, "request: the target is neither a path nor a URL of HTTP")
+    headers[:] = [(name, found[1] if name == b"host" else value) for name, value in headers]
+    return found[2] if found[2].startswith(b"/") else b"/" + found[2]
+
+
 def opens_websocket(method: str, http_version: str, headers: Iterable[RawHeader]) -> bool:
     """Whether a request with `Upgrade` opens a websocket. If not, the header is ignored, as RFC 9110 (7.8) allows.
 
-    A request with a body does not: the body would be lost. The websocket's own protocol checks the other headers.
+    A request with a body does not: the body would be lost. Nor does one whose `Connection` does not name `Upgrade`: a proxy
+    has passed the header on. The websocket's own protocol checks the other headers.
     """
     upgrades = []
+    options: set[bytes] = set()
     for name, value in headers:
         if name == b"upgrade":
             upgrades.append(value.lower())
+        elif name == b"connection":
+            options.update(option.strip() for option in value.lower().split(b","))
         elif name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
             return False
-    return method == "GET" and http_version == "1.1" and upgrades == [b"websocket"]
+    return method == "GET" and http_version == "1.1" and upgrades == [b"websocket"] and b"upgrade" in options
 
 
 class Guarded:

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import Server
 
 from service.admission import ADMISSION, Admission
-from service.guard import LIMITS, Guarded, Refused, check_head, no_proxy, opens_websocket, too_large_head
+from service.guard import LIMITS, Guarded, Refused, check_head, no_proxy, opens_websocket, origin_form, too_large_head
 from service.sections import HttpSettings
 from service.server_h11 import GuardedH11Protocol
 
@@ -162,7 +162,7 @@ class BatchedProtocol(HttpToolsProtocol, Guarded):
         """Begin a request whose head is within the limits."""
         if (
             self._is_split
-            or self._overhead > self._max_head_bytes
+            or not 0 < self._overhead <= self._max_head_bytes  # none: it is behind another head, in the same read
             or len(self.headers) > self._max_headers
             or len(self.url) > self._max_url_bytes
         ):
@@ -170,6 +170,10 @@ class BatchedProtocol(HttpToolsProtocol, Guarded):
             self._is_split = False
             self._stop_waiting()
         self._overhead = 0
+        if self.expect_100_continue and self.parser.get_http_version() == "1.0":
+            self.expect_100_continue = False  # such a client takes the 100 for its answer
+        if not self.url.startswith(b"/") and self.parser.get_method() != b"CONNECT":
+            self.url = origin_form(self.url, self.headers)
         HttpToolsProtocol.on_headers_complete(self)
 
     def on_chunk_header(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from service.guard import Guarded, Refused, check_head, no_proxy, opens_websocket, too_large_head
+from service.guard import Guarded, Refused, check_head, no_proxy, opens_websocket, origin_form, too_large_head
 from service.sections import HttpSettings
 
 _TOO_LARGE = 431
@@ -23,19 +23,24 @@ class _Connection(h11.Connection):
         event = super().next_event()
         if type(event) is h11.Request:
             try:
-                self._check(event)
+                event = self._checked(event)
             except Refused as error:  # uvicorn expects h11's own error alone
                 raise h11.RemoteProtocolError(str(error)) from error
         return event
 
-    def _check(self, request: h11.Request) -> None:
-        check_head(self._limits, request.target, list(request.headers))
+    def _checked(self, request: h11.Request) -> h11.Request:
+        headers = list(request.headers)
+        check_head(self._limits, request.target, headers)
         if request.method == b"CONNECT":
             raise no_proxy()
         if not request.http_version.startswith(b"1."):
             raise Refused(400, "request: is of another version than HTTP/1")
         if {b"content-length", b"transfer-encoding"} <= {name for name, _ in request.headers}:
             raise Refused(400, "request: has both Content-Length and Transfer-Encoding")
+        if request.target.startswith(b"/"):
+            return request
+        target = origin_form(request.target, headers)
+        return h11.Request(method=request.method, headers=headers, target=target, http_version=request.http_version)
 
 
 class GuardedH11Protocol(H11Protocol, Guarded):

@@ -215,6 +215,43 @@ def test_many_upgrades_behind_one_another_are_answered_in_order(echo: Echo) -> N
     assert echo.calls() == ["POST"] * 200
 
 
+def test_a_websocket_that_a_proxy_did_not_ask_for_is_ignored(echo: Echo) -> None:
+    """It passed `Upgrade` on, and not `Connection`."""
+    (got,) = echo.ask(b"GET /echo" + HOST + b"Upgrade: websocket\r\nConnection: close\r\n\r\n")
+    assert (got.status, echo.calls()) == (200, ["GET"])
+
+
+ABSOLUTE = {
+    b"http://test/calls": 200,
+    b"HTTPS://test:443/calls?x=http://a/b": 200,
+    b"http://test/calls#there": 200,
+    b"http://127.0.0.1:80/health/live": 200,
+    b"http://test": 307,
+    b"http://test?x=1": 307,
+    b"http://evil.example/calls": 421,
+    b"http://a@test/calls": 400,
+    b"http:///calls": 400,
+    b"ftp://test/calls": 400,
+    b"calls": 400,
+}
+
+
+@pytest.mark.parametrize(("target", "status"), ABSOLUTE.items(), ids=[target.decode() for target in ABSOLUTE])
+def test_a_target_that_is_a_url_is_read_as_a_proxy_would_send_it(echo: Echo, target: bytes, status: int) -> None:
+    """It names the host, whatever `Host` says."""
+    (got,) = echo.ask(b"GET " + target + HOST + b"Connection: close\r\n\r\n")
+    assert got.status == status
+    (got,) = echo.ask(b"GET " + target + b" HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
+    assert got.status == status
+
+
+def test_a_client_of_http_1_0_is_never_told_to_continue(echo: Echo) -> None:
+    """It would take that for its answer."""
+    sent = b"POST /echo HTTP/1.0\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    (got,) = echo.ask(sent, b"ab")
+    assert (got.status, got.json()["body"], echo.calls()) == (200, "ab", ["POST"])
+
+
 def test_an_upgrade_without_a_body_is_ignored(echo: Echo) -> None:
     """As `curl --http2` asks for a page."""
     got = echo.ask(UPGRADES["HTTP/2"].replace(b"POST", b"GET") + b"\r\n" + CALLS, answers=2)
@@ -283,7 +320,9 @@ TOO_MUCH = {
 
 @pytest.mark.parametrize(("status", "sent"), TOO_MUCH.values(), ids=TOO_MUCH)
 @pytest.mark.parametrize(
-    "behind", [b"", b"POST /echo" + HOST + b"Content-Length: 2\r\n\r\nab"], ids=["", "behind another"]
+    "behind",
+    [b"", b"POST /echo" + HOST + b"Content-Length: 2\r\n\r\nab", b"GET /echo" + HOST + b"\r\n"],
+    ids=["", "behind another", "behind one without a body"],
 )
 @pytest.mark.parametrize("packet", [10_000_000, 7000])
 def test_too_much_in_a_head_is_refused(echo: Echo, status: int, sent: bytes, behind: bytes, packet: int) -> None:
@@ -293,7 +332,7 @@ def test_too_much_in_a_head_is_refused(echo: Echo, status: int, sent: bytes, beh
     assert [reply.status for reply in got] == [*([200] if behind else []), status]
     assert got[-1].json()["status"] == status
     assert re.fullmatch(r"(headers|URL): (more|larger|longer) than the \d+ (bytes )?allowed", got[-1].json()["detail"])
-    assert echo.calls() == (["POST"] if behind else [])
+    assert echo.calls() == ([behind.split()[0].decode()] if behind else [])
 
 
 def test_a_head_within_the_limits_is_read_in_any_number_of_packets(echo: Echo) -> None:

@@ -51,7 +51,8 @@ def _is_probe(scope: Scope) -> bool:
 @lru_cache(maxsize=64)
 def _without_port(host: bytes) -> bytes:
     name, colon, port = host.rpartition(b":")
-    return (name if colon and (port.isdigit() or not port) else host).lower()
+    name = name if colon and (port.isdigit() or not port) else host
+    return name.lower().removesuffix(b".")  # at the root of the DNS: the same host
 
 
 def check_query(scope: Scope) -> None:
