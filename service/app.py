@@ -110,9 +110,9 @@ def _add_middleware(app: FastAPI, container: Container, settings: Settings) -> N
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.http.allowed_origins,
-            allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+            allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
             allow_headers=("Authorization", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-ID"),
-            expose_headers=("ETag", "Link", "Location", "Retry-After", "X-Request-ID"),
+            expose_headers=("ETag", "Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Request-ID"),
         )
     guards = [Hosts(settings.allowed_hosts).check, check_query]
     if settings.auth_mode == "open":

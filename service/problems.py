@@ -209,7 +209,7 @@ def _forget_frames(error: BaseException | None) -> None:
 def problem_of(scope: Scope, error: Exception) -> ProblemResponse:
     """The answer to an error. One that nobody expected is a 500, and goes into the log under the request's id."""
     if isinstance(error, HTTPException):
-        headers = {"Allow": _allowed(scope)} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else error.headers
+        headers = _allow(scope, error) if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else error.headers
         detail = _RENAMED.get(error.detail, error.detail)  # Starlette's default is the interpreter's phrase
         return _answer(scope, error.status_code, detail, headers=headers)
     if isinstance(error, RequestValidationError):
@@ -222,12 +222,17 @@ def problem_of(scope: Scope, error: Exception) -> ProblemResponse:
     return _answer(scope, status, detail, headers=_headers(error))
 
 
-def _allowed(scope: Scope) -> str:
-    """The methods that the routes of a path declare. The router's own `Allow` has those of the first route alone."""
+def _allow(scope: Scope, error: HTTPException) -> Mapping[str, str]:
+    """The methods that the routes of a path declare: the router's own `Allow` has those of the first route alone.
+
+    Below a mount no route is known: what is mounted may have said its methods, and files have these two.
+    """
     asked = {"type": "http", "path": scope["path"], "root_path": scope.get("root_path", ""), "headers": []}
     routes: list[BaseRoute] = scope["app"].routes
     found = {m for m in _METHODS if any(route.matches({**asked, "method": m})[0] == Match.FULL for route in routes)}
-    return ", ".join(method for method in _METHODS if method in found)
+    if not found:
+        return {"Allow": "GET, HEAD", **(error.headers or {})}
+    return {"Allow": ", ".join(method for method in _METHODS if method in found)}
 
 
 def _invalid(scope: Scope, error: RequestValidationError) -> ProblemResponse:

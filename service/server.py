@@ -21,6 +21,7 @@ from service.server_h11 import GuardedH11Protocol
 
 _CROWD = 128
 """Of more connections than that, each is left alone for so long that what it holds leaves a processor's second-level cache."""
+_SLASH = ord("/")
 _KEEP_ALIVE_OF_UVICORN = 5
 """Seconds: uvicorn's default. Any other value of `--timeout-keep-alive` is somebody's choice."""
 
@@ -172,7 +173,7 @@ class BatchedProtocol(HttpToolsProtocol, Guarded):
         self._overhead = 0
         if self.expect_100_continue and self.parser.get_http_version() == "1.0":
             self.expect_100_continue = False  # such a client takes the 100 for its answer
-        if not self.url.startswith(b"/") and self.parser.get_method() != b"CONNECT":
+        if self.url[0] != _SLASH and self.parser.get_method() != b"CONNECT":
             self.url = origin_form(self.url, self.headers)
         HttpToolsProtocol.on_headers_complete(self)
 

@@ -7,8 +7,10 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from httpx import ASGITransport, AsyncClient
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from containers import Container
 from service.access import PUBLIC, Public
@@ -57,6 +59,19 @@ async def test_a_405_names_what_the_routes_declare(app: FastAPI) -> None:
     assert (await call(app, "SPAM", "/users/1")).headers["allow"] == "GET, PATCH, DELETE"
     head = await call(app, "HEAD", "/token")
     assert (head.status, head.headers["allow"]) == (405, "POST")
+
+
+async def test_a_405_below_a_mount_names_methods_too(app: FastAPI) -> None:
+    """Those that it says itself, or those that files have."""
+
+    async def picky(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise HTTPException(405, headers={"Allow": "PUT"})
+
+    app.mount("/picky", Public(picky))
+    refused = await call(app, "POST", "/docs/assets/page.js")
+    assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
+    refused = await call(app, "POST", "/picky/x")
+    assert (refused.status, refused.headers["allow"]) == (405, "PUT")
 
 
 async def test_an_export_ends_with_its_head(app: FastAPI, container: Container) -> None:

@@ -141,7 +141,11 @@ async def test_a_response_that_is_sent_twice_does_not_collect_headers(app_of: Ap
         ([b"api.example.com"], 200),
         ([b"API.Example.com:8000"], 200),
         ([b"a.below.example"], 200),
+        ([b"api.example.com."], 200),
+        ([b"a.below.example.:80"], 200),
         ([b"[::1]:80"], 200),
+        ([b"api.example.com.."], 421),
+        ([b"."], 421),
         ([b"[::1]"], 200),
         ([b"below.example"], 421),
         ([b"evilbelow.example"], 421),
@@ -212,9 +216,9 @@ async def test_a_websocket_for_another_host_is_closed(app_of: AppOf) -> None:
     assert [(message["type"], message["code"]) for message in answer.messages] == [("websocket.close", 1008)]
 
 
-def _preflight(origin: bytes) -> list[tuple[bytes, bytes]]:
+def _preflight(origin: bytes, method: bytes = b"PATCH") -> list[tuple[bytes, bytes]]:
     asked = (b"access-control-request-headers", b"authorization,content-type")
-    return [HOST, (b"origin", origin), (b"access-control-request-method", b"PATCH"), asked]
+    return [HOST, (b"origin", origin), (b"access-control-request-method", method), asked]
 
 
 async def test_pages_of_another_origin_may_call_only_where_that_is_configured(app_of: AppOf) -> None:
@@ -224,9 +228,10 @@ async def test_pages_of_another_origin_may_call_only_where_that_is_configured(ap
     app = app_of(allowed_origins=allowed.decode())
     preflight = await call(app, "OPTIONS", "/users/", _preflight(allowed))
     assert (preflight.status, preflight.headers["access-control-allow-origin"]) == (200, allowed.decode())
+    assert (await call(app, "OPTIONS", "/users/", _preflight(allowed, b"HEAD"))).status == 200
     assert (await call(app, "OPTIONS", "/users/", _preflight(b"https://evil.example"))).status == 400
     answer = await call(app, "GET", "/whoami", [HOST, (b"origin", allowed)])
-    assert "X-Request-ID" in answer.headers["access-control-expose-headers"]
+    assert {"X-Request-ID", "Idempotency-Replayed"} <= set(answer.headers["access-control-expose-headers"].split(", "))
     refused = await call(app, "GET", "/whoami", [HOST, (b"origin", b"https://evil.example")])
     assert "access-control-allow-origin" not in refused.headers
 
