@@ -223,7 +223,7 @@ def config_files() -> list[Path]:
 def read_secret(file: Path) -> str:
     """A secret's text, as it is now. Raises `ConfigurationError` when the file is gone."""
     try:
-        return file.read_text().strip()
+        return file.read_text("utf-8-sig").strip()  # Windows' editors put a byte order mark before it
     except OSError as error:
         raise ConfigurationError(f"{file}: the secret cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:
@@ -259,12 +259,15 @@ def explain(error: ValidationError, origins: Origins) -> str:
 
 
 def _secret_files(settings_cls: type[BaseSettings], folder: Path) -> dict[str, Path]:
-    """The files of the secrets directory, by lower-case name. Hidden ones and folders, as Kubernetes has them, are none."""
+    """The files of the secrets directory, by lower-case name. Hidden ones and folders, as Kubernetes has them, are none.
+
+    A link that leads nowhere is one: reading it says so.
+    """
     if not folder.is_dir():
         raise ConfigurationError(f"{ENV_PREFIX}SECRETS_DIR: there is no folder {folder}")
     files: dict[str, Path] = {}
     for file in sorted(folder.iterdir()):
-        if file.name.startswith(".") or not file.is_file():
+        if file.name.startswith(".") or (file.exists() and not file.is_file()):
             continue
         name = file.name.lower()
         if name.split(NESTED)[0] not in settings_cls.model_fields:

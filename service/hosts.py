@@ -11,6 +11,8 @@ LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 _HOST = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
 _ORIGIN = re.compile(r"\*|https?://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?")
 
+_WITH_DEFAULT_PORT = re.compile(r"https:.*:443|http:.*:80")
+
 
 def _listed(value: object) -> object:
     """An environment variable may have a list as JSON, or with commas."""
@@ -28,6 +30,8 @@ def _host(text: str) -> str:
 def _origin(text: str) -> str:
     if not _ORIGIN.fullmatch(text):
         raise ValueError("must be an origin without a path, in lower case: https://app.example.com")
+    if _WITH_DEFAULT_PORT.fullmatch(text):
+        raise ValueError("must be without its port: browsers leave out the one that the scheme stands for")
     return text
 
 

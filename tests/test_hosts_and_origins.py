@@ -30,6 +30,12 @@ def production(monkeypatch: pytest.MonkeyPatch) -> None:
         (HOSTS, '{"a": 1}', "http.allowed_hosts (environment variable {}): Input should be a valid tuple"),
         (HOSTS, "7", "http.allowed_hosts (environment variable {}): Input should be a valid tuple"),
         (ORIGINS, "https://app.example.com/", "http.allowed_origins.0 (environment variable {}): must be an origin"),
+        (
+            ORIGINS,
+            "https://a.example:443",
+            "http.allowed_origins.0 (environment variable {}): must be without its port",
+        ),
+        (ORIGINS, "http://[::1]:80", "http.allowed_origins.0 (environment variable {}): must be without its port"),
         (ORIGINS, "app.example.com", "http.allowed_origins.0 (environment variable {}): must be an origin"),
         ("POOLKEEPER_HTTP__BODY_SECONDS", "0", "http.body_seconds (environment variable {}): Input should be greater"),
         ("POOLKEEPER_HTTP__HSTS_SECONDS", "-1", "http.hsts_seconds (environment variable {}): Input should be greater"),

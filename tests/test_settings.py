@@ -273,6 +273,19 @@ def test_folders_and_hidden_files_among_the_secrets_are_passed_over(config: Path
     assert Settings().database_password() == "hunter2"
 
 
+def test_a_secret_whose_link_leads_nowhere_is_named(config: Path, secrets: Path) -> None:
+    """Passed over, it would be a default's turn, or nobody's."""
+    (secrets / "auth__key").symlink_to(secrets / "..data" / "auth__key")
+    with pytest.raises(ConfigurationError, match="auth__key: the secret cannot be read: No such file"):
+        Settings()
+
+
+def test_a_secret_may_begin_with_a_byte_order_mark(config: Path, secrets: Path) -> None:
+    """As Windows' editors and PowerShell write it."""
+    (secrets / "database__password").write_text("hunter2\r\n", encoding="utf-8-sig")
+    assert Settings().database_password() == "hunter2"
+
+
 def test_a_secret_that_is_not_text_is_named(config: Path, secrets: Path) -> None:
     """Without a traceback, and without its content."""
     (secrets / "database__password").write_bytes(b"\xff\xfe")
