@@ -112,7 +112,12 @@ def _listed(text: str) -> Iterator[tuple[bool, str]]:
 
 
 async def if_match(request: Request) -> Tags:
-    """The strong tags that a change depends on, or `None` where it depends on none. Raises `BadRequest` for no list of tags."""
+    """The strong tags that a change depends on, or `None` where it depends on none.
+
+    Raises `BadRequest` for what is no list of tags, and for `If-None-Match`, which must not be passed over (RFC 9110, 13.1.2).
+    """
+    if "if-none-match" in request.headers:
+        raise BadRequest("header.If-None-Match: is for reading; a change takes If-Match")
     lines = request.headers.getlist("if-match")
     given = ",".join(lines)
     if not lines or given.strip() == "*":  # what does not exist is a 404 anyway

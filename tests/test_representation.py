@@ -146,6 +146,15 @@ async def test_a_password_is_changed_for_the_version_that_was_read(client: Async
     assert (await client.put(path, json=body, headers=headers)).status_code == 204
 
 
+async def test_a_change_with_the_condition_of_a_read_is_a_400(client: AsyncClient, item_path: str) -> None:
+    """It must not be made where the tag is that of now, and nobody sends it but by mistake."""
+    for method, body in (("PATCH", {"title": "his"}), ("DELETE", None)):
+        for condition in ("*", await _tag(client, item_path), STALE):
+            answer = await client.request(method, item_path, json=body, headers={"If-None-Match": condition})
+            assert (answer.status_code, answer.json()["detail"][:21]) == (400, "header.If-None-Match:")
+    assert (await client.get(item_path)).json()["title"] == "A pen"
+
+
 @pytest.mark.parametrize("given", ["", "abc", '"a', 'a"', '"a" "b"', '"a"b', "W/", "*, *", ",", '"a b"', '"a", *'])
 async def test_what_is_no_list_of_tags_is_a_400(client: AsyncClient, item_path: str, given: str) -> None:
     """For what depends on it: nobody knows what was meant."""

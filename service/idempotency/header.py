@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Request, Response
 
 from service.access import SignedIn
+from service.errors import Unprocessable
 from service.idempotency.keys import Attempt
 
 Key = Annotated[
@@ -24,9 +25,11 @@ Key = Annotated[
 
 
 async def attempt_of_anybody(request: Request, response: Response, key: Key = None) -> Attempt | None:
-    """The request as one that may come again, if it carries a key."""
+    """The request as one that may come again, if it carries a key. Raises `Unprocessable` for two."""
     if key is None:
         return None
+    if len(request.headers.getlist("idempotency-key")) > 1:
+        raise Unprocessable("header.Idempotency-Key: was sent more than once")
 
     async def content() -> bytes:
         return _target(request) + await request.body()

@@ -39,6 +39,13 @@ async def test_a_key_that_is_not_visible_ascii_is_a_422_that_names_it(client: As
     assert await _count(client, "/users/") == 0
 
 
+async def test_two_keys_are_a_422(client: AsyncClient) -> None:
+    """Either of them could be the one that was meant."""
+    refused = await client.post("/users/", json=ADA, headers=[("Idempotency-Key", "a"), ("Idempotency-Key", "b")])
+    assert (refused.status_code, refused.json()["detail"]) == (422, "header.Idempotency-Key: was sent more than once")
+    assert await _count(client, "/users/") == 0
+
+
 async def test_the_same_key_with_another_body_is_a_422(client: AsyncClient) -> None:
     """It says what to do, and what the key was used for stays."""
     first = await client.post("/users/", json=ADA, headers=KEY)
