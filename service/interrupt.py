@@ -31,6 +31,8 @@ def interruptible(what: str) -> Iterator[None]:
         return
     interruption = _Interruption(what)
     before = {number: signal.signal(number, interruption.receive) for number in _SIGNALS}
+    for number in (noted := _noted(before[signal.SIGTERM])):
+        interruption.receive(number, None)
     try:
         yield
     except BaseException:
@@ -41,8 +43,14 @@ def interruptible(what: str) -> Iterator[None]:
         interruption.is_over = True
         for number, handler in before.items():
             signal.signal(number, handler)
-    for received in interruption.received:
+    for received in interruption.received[len(noted) :]:
         signal.raise_signal(received)
+
+
+def _noted(handler: object) -> list[int]:
+    """The first signal that came before: uvicorn has handlers from before it imports the application, and only notes it."""
+    server = getattr(handler, "__self__", None)
+    return [int(number) for number in getattr(server, "_captured_signals", ())[:1]]
 
 
 class _Interruption:

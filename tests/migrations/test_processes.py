@@ -194,3 +194,30 @@ async def test_ctrl_c_twice_ends_a_start_at_once(folder: Path, empty_dsn: str) -
         assert await asyncio.to_thread(process.wait, 20) == -signal.SIGINT
     assert "Traceback" not in (folder / "output.txt").read_text()
     await other.close()
+
+
+EARLY = """
+import signal
+from service.main import app as service
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        signal.raise_signal({})
+    await service(scope, receive, send)
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_before_the_start_of_the_application_ends_it(
+    folder: Path, empty_dsn: str, sent: signal.Signals
+) -> None:
+    """It is only noted by uvicorn, which would look at it only after the start, which waits for another migration here."""
+    other = await asyncpg.connect(empty_dsn)
+    await other.execute("SELECT pg_advisory_lock($1)", LOCK)
+    (folder / "early.py").write_text(EARLY.format(int(sent)))
+    with running(
+        "uvicorn", "early:app", "--app-dir", ".", "--port", "0", cwd=folder, DATABASE_URL=empty_dsn
+    ) as process:
+        assert await asyncio.to_thread(process.wait, 60) == -sent
+    assert "interrupts the start" in (folder / "output.txt").read_text()
+    await other.close()
