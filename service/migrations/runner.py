@@ -13,6 +13,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -127,10 +128,12 @@ async def _on(connection: "asyncpg.Connection[asyncpg.Record]", work: Callable[[
 def _move(connection: Connection, to: str, down_from: str | None) -> tuple[str | None, str | None]:
     config = _config(io.StringIO())
     config.attributes.update(connection=connection, limits=_limits())
-    before = _heads(connection)
-    if down_from is not None and _named(before) != down_from:
-        raise MigrationError(f"the schema was at {down_from}, and is at {_named(before) or 'base'} by now: ask again")
     with _explained(to, connection):
+        before = _heads(connection)
+        if down_from is not None and _named(before) != down_from:
+            raise MigrationError(
+                f"the schema was at {down_from}, and is at {_named(before) or 'base'} by now: ask again"
+            )
         if _is_down(ScriptDirectory.from_config(config), before, to):
             command.downgrade(config, to)
         else:
@@ -169,9 +172,11 @@ def _is_down(scripts: ScriptDirectory, before: tuple[str, ...], to: str) -> bool
 
 @contextmanager
 def _explained(to: str, connection: Connection | None = None) -> Iterator[None]:
+    if not to:
+        raise MigrationError("cannot migrate to '': name a revision, `head` or `base`")
     try:
         yield
-    except CommandError as error:
+    except (CommandError, RevisionError) as error:
         raise MigrationError(f"cannot migrate to {to!r}: {error}") from error
     except DBAPIError as error:
         reason = error.orig.__cause__ or error.orig if error.orig is not None else error

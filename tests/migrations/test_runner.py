@@ -73,6 +73,13 @@ async def test_an_unknown_revision_is_refused(connect: Connect) -> None:
         runner.sql("9999")
 
 
+@pytest.mark.parametrize("to", ["", "-1"])
+async def test_a_step_that_leads_nowhere_is_one_message(connect: Connect, to: str) -> None:
+    """No traceback of Alembic: for an empty variable in a script, and for one step down from nothing."""
+    with pytest.raises(MigrationError, match=f"cannot migrate to '{to}': "):
+        await runner.migrate(connect, to)
+
+
 async def test_no_revision_reads_all_items_while_it_locks_them_out(connect: Connect) -> None:
     """The constraint on owners is made anew without a look at the items that are there; a later revision has that look."""
     valid = "SELECT convalidated FROM pg_constraint WHERE conname = 'items_owner_id_fkey'"
@@ -134,6 +141,8 @@ async def test_a_role_without_the_privilege_is_told(clone_dsn: str) -> None:
     await owner.execute("DROP ROLE IF EXISTS nobody_special; CREATE ROLE nobody_special LOGIN")
     with pytest.raises(MigrationError, match="permission denied for table alembic_version"):
         await runner.current(lambda: asyncpg.connect(clone_dsn.replace("postgres:@", "nobody_special@")))
+    with pytest.raises(MigrationError, match="permission denied for table alembic_version"):
+        await runner.migrate(lambda: asyncpg.connect(clone_dsn.replace("postgres:@", "nobody_special@")))
     await owner.execute("DROP ROLE nobody_special")
     await owner.close()
 
