@@ -1,9 +1,11 @@
 """What the DSN says beside the settings: it beats every default, and contradicts nothing that was set."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from service.configuration import ConfigurationError, Origins
-from service.database.dsn import Dsn, parse
+from service.database.dsn import HIGHEST_PORT, Dsn, parse
+from service.database.dsn_parameters import CHOICES
 from service.database.variables import given
 from service.sections import DatabaseSettings
 
@@ -49,5 +51,18 @@ def _refuse_contradictions(dsn: Dsn, database: DatabaseSettings, origins: Origin
     for variable, values in _UNMET.items():
         if (asked := given(variable)) is not None and (asked in values or not values):
             mistakes.append(f"environment variable {variable}: asyncpg cannot do what it asks for: unset it")
+    if database.dsn is not None:
+        mistakes += _misspelt()
     if mistakes:
         raise ConfigurationError("\n".join(mistakes))
+
+
+def _misspelt() -> Iterator[str]:
+    """What is wrong with libpq's variables that asyncpg reads: else each connection would fail, and the start would not."""
+    for name, choices in CHOICES.items():
+        variable = f"PG{name.replace('_', '').upper()}"
+        if given(variable) not in {None, *choices}:
+            yield f"environment variable {variable}: must be one of {', '.join(choices)}"
+    port = given("PGPORT") or "5432"
+    if not all(part.isascii() and part.isdecimal() and 0 < int(part) <= HIGHEST_PORT for part in port.split(",")):
+        yield f"environment variable PGPORT: must be a number from 1 to {HIGHEST_PORT}"

@@ -126,6 +126,30 @@ def test_protection_that_asyncpg_does_not_have_is_refused(
         Settings()
 
 
+@pytest.mark.parametrize(
+    ("variable", "wrong", "right"),
+    [
+        ("PGSSLMODE", "VERIFY-FULL", "verify-full"),
+        ("PGSSLNEGOTIATION", "quick", "direct"),
+        ("PGTARGETSESSIONATTRS", "primry", "primary"),
+        ("PGPORT", "abc", "5433,5434"),
+        ("PGPORT", "0", "5432"),
+    ],
+)
+@pytest.mark.usefixtures("config")
+def test_a_misspelt_variable_of_libpq_ends_the_start(
+    monkeypatch: pytest.MonkeyPatch, variable: str, wrong: str, right: str
+) -> None:
+    """Each connection would fail with it. Without a DSN, the embedded server has nothing to do with it."""
+    monkeypatch.setenv(variable, wrong)
+    Settings()
+    monkeypatch.setenv("DATABASE_URL", DSN)
+    with pytest.raises(ConfigurationError, match=f"environment variable {variable}: must be"):
+        Settings()
+    monkeypatch.setenv(variable, right)
+    Settings()
+
+
 def test_a_contradiction_is_status_78(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """One message, no traceback."""
     monkeypatch.setenv("DATABASE_URL", f"{DSN}?sslmode=verify-full")

@@ -24,7 +24,7 @@ _MISREAD = f"has a host or port that cannot be; {_ESCAPE}"
 _EXAMPLE = "postgresql://user:password@host:port/database"
 
 _HOST = re.compile(r"(?:\[(?P<address>[^\[\]]+)\]|(?P<name>[^:\[\]]*))(?::(?P<port>[0-9]*))?")
-_HIGHEST_PORT = 65_535
+HIGHEST_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,8 @@ def _wrong_start(text: str, scheme: str) -> str:
         return "is in quotes: leave them out"
     if text.startswith("jdbc:"):
         return f"is JDBC's: leave out jdbc:, and write {_EXAMPLE}"
+    if command := re.match(r"(?:export\s+)?\w+\s*=\s*['\"]?postgres(?:ql)?://|psql\s", text):
+        return f"has {'psql' if command[0].startswith('psql') else 'NAME='} in front, as a shell reads it: write {_EXAMPLE}"
     if re.match(r"\w+\s*=", text):
         return f"is a list of key=value, which only libpq reads: write {_EXAMPLE}"
     named = scheme if re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]{0,20}", scheme) else "nothing"
@@ -155,7 +157,7 @@ def _address(text: str) -> str:
 def _port(text: str | None) -> int | None:
     if not text:
         return None
-    if not (text.isascii() and text.isdecimal() and 0 < int(text) <= _HIGHEST_PORT):
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) <= HIGHEST_PORT):
         raise InvalidDsn(_MISREAD)
     return int(text)
 

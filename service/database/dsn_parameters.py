@@ -27,11 +27,12 @@ _OF_THE_POOL = frozenset(
     {"application_name", "connect_timeout", "options", "pgbouncer", "statement_cache_size", *_TIMES}
 )
 
-_CHOICES = {
+CHOICES = {
     "sslmode": get_args(TlsMode),
     "sslnegotiation": ("postgres", "direct"),
     "target_session_attrs": ("any", "primary", "standby", "prefer-standby", "read-write", "read-only"),
 }
+"""The values of those parameters that have a few."""
 
 _AS_IT_IS = {
     "channel_binding": {"disable", "prefer"},
@@ -47,29 +48,49 @@ _NO_CACHE = "set database.statement_cache_size to 0"
 _SCHEMA = "write search_path"
 _TLS = "write sslmode=verify-full or sslmode=require"
 _LEAVE = "leave it out"
+_NAME_OF_PROGRAM = "write application_name"
+_SECONDS_TO_CONNECT = "write connect_timeout"
 _INSTEAD = {
+    "ApplicationName": _NAME_OF_PROGRAM,
     "channel_binding": "leave it out; sslmode=verify-full and sslrootcert=system show whose server it is",
+    "charset": "write client_encoding",
+    "command_timeout": "set database.command_timeout",
+    "connectTimeout": _SECONDS_TO_CONNECT,
     "connection_limit": _POOL_SIZE,
     "currentSchema": _SCHEMA,
     "default_query_exec_mode": _NO_CACHE,
-    "fallback_application_name": "write application_name",
+    "encoding": "write client_encoding",
+    "fallback_application_name": _NAME_OF_PROGRAM,
     "hostaddr": "write host",
+    "loginTimeout": _SECONDS_TO_CONNECT,
+    "max_overflow": _POOL_SIZE,
+    "max_size": _POOL_SIZE,
+    "min_size": "set database.min_size",
     "pool": _POOL_SIZE,
     "pool_max_conns": _POOL_SIZE,
+    "pool_recycle": "set database.max_lifetime",
+    "pool_size": _POOL_SIZE,
     "pool_timeout": "set database.acquire_timeout",
     "prepareThreshold": _NO_CACHE,
     "prepared_statement_cache_size": _NO_CACHE,
+    "prepared_statement_name_func": _NO_CACHE,
     "prepared_statements": _NO_CACHE,
     "requiressl": _TLS,
     "schema": _SCHEMA,
+    "socketTimeout": "set database.command_timeout",
     "socket_timeout": "set database.command_timeout",
     "ssl": _TLS,
+    "ssl_ca": "write sslrootcert",
+    "ssl_cert": "write sslcert",
+    "ssl_key": "write sslkey",
     "sslaccept": _TLS,
+    "timeout": _SECONDS_TO_CONNECT,
+    "unix_sock": "write host with the folder of the socket",
     **dict.fromkeys(
         (
             "gssencmode", "keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval", "load_balance_hosts",
-            "require_auth", "requirepeer", "sslcertmode", "sslcompression", "sslcrldir", "sslsni", "supa", "tcp_user_timeout",
-            "uselibpqcompat",
+            "pool_mode", "reconnect", "require_auth", "requirepeer", "sslcertmode", "sslcompression", "sslcrldir",
+            "sslsni", "supa", "tcpKeepAlive", "tcp_user_timeout", "uselibpqcompat",
         ),
         _LEAVE,
     ),
@@ -130,8 +151,8 @@ def _value(name: str, text: str) -> str:
     value = decoded(text.replace("+", " "))
     if name in _INSTEAD and value not in _AS_IT_IS.get(name, ()):
         raise InvalidDsn(f"has {name}: asyncpg does not know {name} in a DSN; {_INSTEAD[name]}")
-    if name in _CHOICES and value not in _CHOICES[name]:
-        raise InvalidDsn(f"has an {name} that is none of {', '.join(_CHOICES[name])}")
+    if name in CHOICES and value not in CHOICES[name]:
+        raise InvalidDsn(f"has an {name} that is none of {', '.join(CHOICES[name])}")
     return value
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from configparser import ConfigParser
+from configparser import Error as ConfigParserError
 from inspect import isawaitable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,6 +19,7 @@ from service.database.dsn import Dsn, Host, parse
 from service.database.dsn_parameters import SYSTEM
 from service.database.errors import DatabaseUnavailable, InvalidDsn
 from service.database.failures import breaks_connection
+from service.database.initialise import is_failure
 from service.database.options import DatabaseOptions, TlsMode
 from service.database.variables import given
 
@@ -67,6 +71,10 @@ class Connector:
         except asyncpg.ClientConfigurationError:
             tls.check_root(dsn, self._options.sslmode)
             raise
+        except FileNotFoundError:
+            if not (dsn.hosts and all(host.is_socket for host in dsn.hosts)):
+                tls.check_variables()
+            raise
         self._warn_of_plain_text(dsn, connection)
         return connection
 
@@ -103,6 +111,7 @@ class Connector:
     def _read(self, text: str | None) -> Dsn:
         """The DSN. Raises `InvalidDsn` for one that contradicts an option that was set."""
         dsn = parse(text)
+        _check_service(dsn)
         defaults = DatabaseOptions()
         for name, value in dsn.options.items():
             own = getattr(self._options, name)
@@ -140,6 +149,21 @@ class Connector:
 _SAY = "say sslmode=verify-full or require in the DSN, or sslmode=disable where the network between is trusted"
 
 
+def _check_service(dsn: Dsn) -> None:
+    """Raises `InvalidDsn` for a service that no file has: asyncpg would go without it, to another server."""
+    service = dsn.parameters.get("service")
+    if service is None:
+        return
+    file = Path(given("PGSERVICEFILE") or "~/.pg_service.conf").expanduser()
+    services = ConfigParser(interpolation=None)
+    try:
+        services.read(file)
+    except ConfigParserError as error:
+        raise InvalidDsn(f"names a service, and {file} is no file of services") from error
+    if not services.has_section(service):
+        raise InvalidDsn(f"names the service {service!r}, which is not in {file}: PGSERVICEFILE names another file")
+
+
 def _attempts(dsn: Dsn) -> Sequence[tuple[Host, ...]]:
     """The hosts one by one, in their order. A search for a standby has to see all of them at once."""
     attributes = dsn.parameters.get("target_session_attrs") or given("PGTARGETSESSIONATTRS")
@@ -163,7 +187,9 @@ async def _reveal(secret: Secret | None, what: str, deadline: float) -> str | No
         async with asyncio.timeout_at(deadline):
             value = secret()
             value = await value if isawaitable(value) else value
-    except Exception as error:
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         raise DatabaseUnavailable(f"the function that gives the {what} failed: {type(error).__name__}") from error
     if not (value is None or isinstance(value, str)):
         raise DatabaseUnavailable(f"the function that gives the {what} gave no text, but {type(value).__name__}")

@@ -26,7 +26,12 @@ _AT_HOME = Path("~/.postgresql/root.crt")
 def explicit_mode(dsn: Dsn, configured: TlsMode | None) -> str | None:
     """The mode that somebody asked for: in the DSN, in the options, or in PGSSLMODE; `None` where nobody did."""
     in_file = "prefer" if "service" in dsn.parameters else None  # asyncpg reads the service's file, and may find more
-    return dsn.options.get("sslmode") or configured or given("PGSSLMODE") or in_file
+    in_full = "verify-full" if _root(dsn) == SYSTEM else None  # as in libpq
+    return dsn.options.get("sslmode") or configured or given("PGSSLMODE") or in_full or in_file
+
+
+def _root(dsn: Dsn) -> str | None:
+    return dsn.parameters.get("sslrootcert") or given("PGSSLROOTCERT")
 
 
 def are_local(hosts: Sequence[Host]) -> bool:
@@ -38,7 +43,7 @@ def are_local(hosts: Sequence[Host]) -> bool:
 def tls_arguments(dsn: Dsn, configured: TlsMode | None) -> dict[str, Any]:
     """What `asyncpg.connect` is told of TLS beside the DSN's parameters. Raises `InvalidDsn` for a file that is not there."""
     _check_files(dsn)
-    if dsn.parameters.get("sslrootcert") == SYSTEM:
+    if _root(dsn) == SYSTEM and explicit_mode(dsn, configured) == "verify-full":
         return {"ssl": _of_the_system(dsn)}
     if "sslmode" in dsn.parameters:
         return {}
@@ -52,10 +57,19 @@ def _check_files(dsn: Dsn) -> None:
         raise InvalidDsn(f"names a file that is not there: {', '.join(missing)}")
 
 
+def check_variables() -> None:
+    """Raises `InvalidDsn` where a variable of libpq names a file that is not there, which Python reports without its name."""
+    named = {name: given(f"PG{name.upper()}") for name in _FILES}
+    if named["sslrootcert"] == SYSTEM:
+        raise InvalidDsn("cannot be used with PGSSLROOTCERT=system, which goes with sslmode=verify-full alone")
+    if missing := [f"PG{name.upper()}={path}" for name, path in named.items() if path and not Path(path).is_file()]:
+        raise InvalidDsn(f"cannot be used with {', '.join(missing)}: there is no such file")
+
+
 def check_root(dsn: Dsn, configured: TlsMode | None) -> None:
     """Raises `InvalidDsn` where certificates are to be verified, and nothing says by which authority's."""
     mode = explicit_mode(dsn, configured) or ""
-    has_root = "sslrootcert" in dsn.parameters or given("PGSSLROOTCERT") or _AT_HOME.expanduser().exists()
+    has_root = _root(dsn) or _AT_HOME.expanduser().exists()
     if mode.startswith("verify") and not has_root:
         add = "sslrootcert=/path/to/ca.crt, or with verify-full sslrootcert=system"
         raise InvalidDsn(f"does not say whose certificates {mode} is to believe: add {add}")

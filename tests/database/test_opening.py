@@ -270,6 +270,50 @@ async def test_an_opening_that_is_cancelled_in_init_leaves_no_connection(clone_d
     await _are_gone(clone_dsn, [begun.result()])
 
 
+async def _cancelled(_: Any) -> None:
+    task = asyncio.create_task(asyncio.sleep(60))
+    task.cancel()
+    await task
+
+
+async def _closes(raw: Any) -> None:
+    await raw.close()
+
+
+async def _begins(raw: Any) -> None:
+    await raw.execute("BEGIN")
+
+
+@pytest.mark.parametrize(
+    ("init", "message"),
+    [(_cancelled, "CancelledError"), (_closes, "it closed the connection"), (_begins, "it left a transaction open")],
+)
+async def test_init_that_leaves_no_usable_connection_is_named(clone_dsn: str, init: Init, message: str) -> None:
+    """Each time, and the pool of one has room for the next attempt; nothing would ever be committed after a BEGIN."""
+    async with _initialised(clone_dsn, init, acquire_timeout=20) as (_, connection):
+        for _attempt in range(2):
+            with pytest.raises(DatabaseUnavailable, match=f"init .* failed: .*{message}"):
+                await connection.fetchval("SELECT 1")
+
+
+async def test_a_password_that_waits_for_a_cancelled_task_is_asked_for_again(clone_dsn: str) -> None:
+    """The pool's own task was not cancelled: one that renews tokens was. The next attempt gets a connection."""
+    renewals = [asyncio.create_task(asyncio.sleep(60, "first")), asyncio.create_task(asyncio.sleep(0, "second"))]
+    renewals[0].cancel()
+
+    async def password() -> str:
+        return await renewals.pop(0)
+
+    database = Database(DatabaseOptions(min_size=0, max_size=1, acquire_timeout=20))
+    await database.open(clone_dsn, password=password)
+    connection = ScopedConnection(database)
+    async with database.scope("renewals"):
+        with pytest.raises(DatabaseUnavailable, match="gives the password failed: CancelledError"):
+            await connection.fetchval("SELECT 1")
+        assert await connection.fetchval("SELECT 1") == 1
+    await database.close()
+
+
 async def _are_gone(dsn: str, backends: list[int]) -> None:
     owner = await asyncpg.connect(dsn)
     async with asyncio.timeout(10):

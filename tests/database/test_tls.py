@@ -24,7 +24,8 @@ REMOTE = "0.0.0.0"
 def _nothing_at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither certificates in `~/.postgresql` nor variables of libpq."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("PGSSLMODE", raising=False)
+    for name in ("PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGSSLCRL", "PGSERVICEFILE"):
+        monkeypatch.delenv(name, raising=False)
 
 
 async def _encryption(
@@ -98,6 +99,56 @@ async def test_the_authorities_of_this_machine_can_be_asked(
         assert await _encryption(_dsn(port, f"{parameters}{mine}")) == ALL
     with at_a_port(server_dsn, "elsewhere") as port, pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
         await _encryption(_dsn(port, parameters))
+
+
+async def test_the_variable_can_ask_the_authorities_of_this_machine(
+    server_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PGSSLROOTCERT=system, as in libpq: also where no mode is named, and no weaker one goes with it."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATES / "ca.crt"))
+    monkeypatch.setenv("PGSSLROOTCERT", "system")
+    with at_a_port(server_dsn, "localhost") as port:
+        assert await _encryption(_dsn(port)) == ALL
+        assert await _encryption(_dsn(port, "sslmode=verify-full")) == ALL
+        assert await _encryption(_dsn(port, f"sslmode=verify-ca&{ROOT}")) == CERTIFICATE
+        with pytest.raises(InvalidDsn, match="PGSSLROOTCERT=system, which goes with sslmode=verify-full alone"):
+            await _encryption(_dsn(port, "sslmode=require"))
+    with at_a_port(server_dsn, "elsewhere") as port, pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+        await _encryption(_dsn(port, host="127.0.0.1"), remote="require")
+    assert await _encryption(server_dsn) == "not encrypted"
+
+
+@pytest.mark.parametrize("variable", ["PGSSLROOTCERT", "PGSSLCERT"])
+async def test_a_file_of_a_variable_that_is_not_there_is_named(
+    server_dsn: str, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """Python's error has no name. A socket, which needs no file, is connected to all the same."""
+    monkeypatch.setenv(variable, "/nowhere/file.pem")
+    with at_a_port(server_dsn, "localhost") as port, pytest.raises(InvalidDsn, match=f"{variable}=/nowhere/file.pem"):
+        await _encryption(_dsn(port, "sslmode=require"))
+    assert await _encryption(server_dsn) == "not encrypted"
+
+
+@pytest.mark.parametrize("text", [None, "[other]\nhost=h\n", "host=h\n"])
+async def test_a_service_that_no_file_has_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None
+) -> None:
+    """Left to asyncpg, it is dropped without a word, and connects to what is at the usual place on this machine."""
+    file = tmp_path / "services.conf"
+    monkeypatch.setenv("PGSERVICEFILE", str(file))
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(InvalidDsn, match=r"names (the|a) service.*services\.conf"):
+        Connector("postgresql:///?service=billing", None, DatabaseOptions())
+
+
+async def test_a_service_is_connected_to(server_dsn: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With the mode that its file has."""
+    file = tmp_path / "services.conf"
+    monkeypatch.setenv("PGSERVICEFILE", str(file))
+    with at_a_port(server_dsn, "localhost") as port:
+        file.write_text(f"[billing]\nhost=localhost\nport={port}\nuser=postgres\ndbname=postgres\nsslmode=require\n")
+        assert await _encryption("postgresql:///?service=billing") == NOT_VERIFIED
 
 
 async def test_what_was_set_elsewhere_holds_where_the_dsn_is_silent(
