@@ -3,16 +3,17 @@
 `poolkeeper serve` names it, and plain `uvicorn service.main:app` gets it when the application starts.
 """
 
-import signal
+import asyncio
 from contextvars import Context, copy_context
 from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from starlette.types import Scope
+from uvicorn.config import Config
+from uvicorn.lifespan.on import LifespanOn
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import Server
 
 from service.admission import ADMISSION, Admission
 from service.guard import LIMITS, Guarded, Refused, check_head, no_proxy, opens_websocket, origin_form, too_large_head
@@ -33,16 +34,23 @@ def prepare_server(scope: Scope, limits: HttpSettings) -> None:
     somebody chose on uvicorn's command line stays, and so does another server.
     """
     scope.get("state", {})[LIMITS] = limits
-    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)  # nothing else leads from an application to it
-    if not isinstance(server, Server):
+    config = _config_of_uvicorn()
+    if config is None:
         return
-    config = server.config
     if config.http_protocol_class is HttpToolsProtocol:
         config.http_protocol_class = BatchedProtocol
     elif config.http_protocol_class is H11Protocol:
         config.http_protocol_class = GuardedH11Protocol
     if config.timeout_keep_alive == _KEEP_ALIVE_OF_UVICORN:
         config.timeout_keep_alive = limits.keep_alive_seconds
+
+
+def _config_of_uvicorn() -> Config | None:
+    """What uvicorn is configured with, in whatever thread it runs: its lifespan is a method that runs as a task of its own."""
+    task = asyncio.current_task()
+    frame = getattr(task.get_coro(), "cr_frame", None) if task is not None else None
+    lifespan = None if frame is None else frame.f_locals.get("self")
+    return lifespan.config if isinstance(lifespan, LifespanOn) else None
 
 
 class BatchedProtocol(HttpToolsProtocol, Guarded):

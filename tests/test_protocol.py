@@ -67,6 +67,21 @@ async def ws(websocket: WebSocket) -> None:
 application.ROUTERS += (router,)
 from service.main import app
 """
+IN_A_THREAD = """
+import sys
+from threading import Thread
+import uvicorn
+from echo import app
+
+server = uvicorn.Server(uvicorn.Config(app, port=int(sys.argv[1])))
+thread = Thread(target=server.run)
+thread.start()
+try:
+    thread.join()
+except KeyboardInterrupt:
+    server.should_exit = True
+    thread.join()
+"""
 COMMANDS: dict[str, Sequence[str]] = {
     "serve's": ("--http", "service.server:BatchedProtocol"),
     "plain uvicorn": (),
@@ -161,6 +176,19 @@ def echo(request: pytest.FixtureRequest, server_dsn: str, tmp_path_factory: pyte
         answer(f"http://127.0.0.1:{port}/health/live", process)
         yield Echo(request.param, port, folder / "output.txt")
     assert "Traceback" not in (folder / "output.txt").read_text()
+
+
+def test_a_server_in_a_thread_has_the_services_protocol(server_dsn: str, tmp_path: Path) -> None:
+    """As tests and notebooks run it, where it can take no signals: no byte of a body is read as a request there either."""
+    (tmp_path / "echo.py").write_text(ECHO)
+    (tmp_path / "threaded.py").write_text(IN_A_THREAD)
+    port = free_port()
+    variables = {"DATABASE_URL": server_dsn, "POOLKEEPER_DATABASE__MIGRATE_ON_START": "false", **SETTINGS}
+    with running("python", str(tmp_path / "threaded.py"), str(port), cwd=tmp_path, **variables) as process:
+        answer(f"http://127.0.0.1:{port}/health/live", process)
+        threaded = Echo("a thread", port, tmp_path / "output.txt")
+        got = threaded.ask(UPGRADES["HTTP/2"] + LENGTH + b"\r\n", INNER, CALLS, answers=2)
+        assert (got[0].json()["body"], got[1].json()) == (INNER.decode(), ["POST"])
 
 
 UPGRADES = {
