@@ -40,6 +40,9 @@ class DebianRoot:
         bootstrap(self._root, suite, "python3", "python3-venv", "make", "curl")
         (self._root / "etc/pip.conf").write_text(pip_configuration())
         shutil.copyfile("/etc/resolv.conf", self._root / "etc/resolv.conf")
+        (self._root / "etc/hosts").write_text(
+            "127.0.0.1 localhost\n::1 localhost\n"
+        )  # an installer's, not debootstrap's
         checked(["chroot", str(self._root), "useradd", "--create-home", _USER], "useradd")
         checkout = self._root / _CHECKOUT.removeprefix("/")
         checkout.mkdir()
