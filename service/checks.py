@@ -23,6 +23,12 @@ MISSING_PRIVILEGES = """
     WHERE to_regclass(relation) IS NOT NULL AND NOT has_table_privilege(relation, privilege)
 """
 
+ABSENT = """
+    SELECT relation
+    FROM unnest($1::text[]) AS relation
+    WHERE to_regclass(relation) IS NULL
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -58,6 +64,8 @@ async def _privileges(connection: "asyncpg.Connection[asyncpg.Record]") -> Check
     user = await connection.fetchval("SELECT current_user")
     if missing:
         return Check("privileges", False, f"{user} lacks {', '.join(missing)}: GRANT them")
+    if absent := [row[0] for row in await connection.fetch(ABSENT, TABLES)]:
+        return Check("privileges", False, f"{', '.join(absent)}: not there yet")
     return Check("privileges", True, f"{user} may read and write {', '.join(TABLES)}")
 
 

@@ -1,6 +1,7 @@
 """`poolkeeper`: serve, migrate, and look at configuration and graph."""
 
 import asyncio
+import errno
 import socket
 import sys
 from collections.abc import Awaitable, Callable
@@ -210,11 +211,10 @@ def _check_free(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             other = port + 1 if port < _LAST_PORT else port - 1
-            typer.echo(
-                f"Cannot listen at {authority(host, port)}: {error.strerror}. "
-                f"Stop what uses it, or choose another: --port {other}, or `make run PORT={other}`",
-                err=True,
-            )
+            hint = f"Stop what uses it, or choose another: --port {other}, or `make run PORT={other}`"
+            if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+                hint = "--host takes a name or an address of this machine"
+            typer.echo(f"Cannot listen at {authority(host, port)}: {error.strerror}. {hint}", err=True)
             raise typer.Exit(1) from error
 
 

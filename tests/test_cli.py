@@ -163,6 +163,14 @@ def test_the_address_that_serve_prints_can_be_opened(
     assert served == [listens, listens]
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "nowhere.invalid"])
+def test_an_address_of_another_machine_is_told_from_a_port_that_is_taken(host: str) -> None:
+    """Another port would not help."""
+    result = CliRunner().invoke(cli.app, ["serve", "--host", host, "--port", str(free_port())])
+    assert result.exit_code == 1
+    assert result.output.endswith("--host takes a name or an address of this machine\n")
+
+
 def test_an_ipv6_address_that_is_taken_is_named_as_in_a_url() -> None:
     """With a port to choose."""
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
