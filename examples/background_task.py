@@ -8,6 +8,7 @@ import asyncio
 from fastapi import APIRouter, BackgroundTasks
 
 from containers import Container
+from service.access import PUBLIC
 from service.app import create_app
 from service.injection import Provide, inject
 from service.items.schemas import NewItem
@@ -24,7 +25,7 @@ async def welcome(user_id: int, items: ItemService = Provide["item_service"]) ->
     await items.create(user_id, NewItem(title="A welcome present"))
 
 
-@router.post("/sign-up/", status_code=201)
+@router.post("/sign-up/", status_code=201, dependencies=[PUBLIC])
 @inject
 async def sign_up(new: NewUser, tasks: BackgroundTasks, users: UserService = Provide["user_service"]) -> User:
     user = await users.register(new)  # committed before the response, so the task will find the user

@@ -9,6 +9,7 @@ from anyio import from_thread
 from fastapi import APIRouter
 
 from containers import Container
+from service.access import SignedIn
 from service.app import create_app
 from service.injection import Provide, inject
 from service.types import Id
@@ -19,12 +20,13 @@ router = APIRouter()
 
 @router.get("/users/{user_id}/badge")
 @inject
-def read_badge(user_id: Id, users: UserService = Provide["user_service"]) -> dict[str, str]:
+def read_badge(caller: SignedIn, user_id: Id, users: UserService = Provide["user_service"]) -> dict[str, str]:
     """A user's badge, which takes its time.
 
     The pool belongs to the event loop, so what is awaited goes back there. Each such call is a task of its own: a
     transaction is begun and ended in one, in an `async` function of the service.
     """
+    caller.require(user_id)
     user = from_thread.run(users.get, user_id)
     return {"email": user.email, "badge": hashlib.pbkdf2_hmac("sha256", user.email.encode(), b"badge", 200_000).hex()}
 

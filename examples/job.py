@@ -28,7 +28,7 @@ async def copy(email: str, rows: int) -> None:
 
 
 def main(
-    email: Annotated[str, typer.Option(help="Address of the user who gets the items.")] = "ada@example.com",
+    email: Annotated[str, typer.Option(help="Address of the user who gets the items.")] = "grace@example.com",
     rows: Annotated[int, typer.Option(help="How many items to copy.", min=1)] = 100_000,
 ) -> None:
     """Copy items into the database."""

@@ -1,6 +1,6 @@
 """A script: the pool is opened and closed around it, and two items are saved together or not at all.
 
-python examples/script.py ada@example.com
+python examples/script.py linus@example.com
 """
 
 import asyncio

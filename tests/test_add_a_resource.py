@@ -41,7 +41,7 @@ def copy() -> Iterator[Path]:
 
 
 def test_a_resource_added_by_the_how_to_passes_its_tests_and_the_others(copy: Path) -> None:
-    """Its files, two providers and one entry in the tuple of routers: no test of the project has to change."""
+    """Its files, two providers, one entry in the tuple of routers, and a body for the test of who may call."""
     for name, code in re.findall(r"^`([\w/]+\.py)`[^\n]*:\n\n```python\n(.*?)```", HOW_TO, re.DOTALL | re.MULTILINE):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         (copy / name).write_text(code)
@@ -50,10 +50,13 @@ def test_a_resource_added_by_the_how_to_passes_its_tests_and_the_others(copy: Pa
          "from service.notes.repository import NoteRepository\nfrom service.notes.service import NoteService\n")  # fmt: skip
     _replace(copy / "service/app.py", r"^ROUTERS: .*$", _snippet("In `service/app.py`"))
     _add(copy / "service/app.py", "", "from service.notes.router import router as notes_router\n")
+    _replace(copy / "tests/auth/test_access.py", r"^(?=@dataclass)", _snippet("Each route says who may call it"))
     tested = (
         "tests/notes",
         "tests/migrations/test_runner.py",
         "tests/migrations/test_history.py",
+        "tests/auth/test_access.py",
+        "tests/items/test_export.py",
         "tests/health",
         "tests/test_cli.py",
         "tests/test_containers.py",

@@ -74,16 +74,16 @@ def test_job_copies_a_hundred_thousand_rows_and_shows_it(folder: Path, clone_dsn
     job = _run("job.py", "--rows", "100000", cwd=folder, POOLKEEPER_ENV="test", DATABASE_URL=clone_dsn)
     assert job.returncode == 0, job.stderr
     assert "100%" in job.stdout
-    assert job.stdout.endswith("COPY 100000 for ada@example.com\n")
+    assert job.stdout.endswith("COPY 100000 for grace@example.com\n")
     copied = "SELECT owner_id, count(*), count(DISTINCT title), min(title) FROM items GROUP BY owner_id"
     assert _fetch(clone_dsn, copied) == [(1, 100_000, 100_000, "Item 1")]
 
     _fetch(clone_dsn, "ALTER TABLE items ADD CHECK (title <> 'Item 90000') NOT VALID")
-    options = ("--email", "grace@example.com", "--rows", "100000")
+    options = ("--email", "linus@example.com", "--rows", "100000")
     job = _run("job.py", *options, cwd=folder, POOLKEEPER_ENV="test", DATABASE_URL=clone_dsn)
     assert job.returncode == 1
     assert "CheckViolationError" in job.stderr
-    assert _fetch(clone_dsn, "SELECT email FROM users") == [("ada@example.com",)]
+    assert _fetch(clone_dsn, "SELECT email FROM users") == [("grace@example.com",)]
     assert _fetch(clone_dsn, "SELECT count(*) FROM items") == [(100_000,)]
 
 
