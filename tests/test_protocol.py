@@ -82,6 +82,21 @@ except KeyboardInterrupt:
     server.should_exit = True
     thread.join()
 """
+BELOW_ANOTHER = """
+from contextlib import asynccontextmanager
+from fastapi import FastAPI
+from echo import app
+from service.main import container
+from service.startup import opened
+
+@asynccontextmanager
+async def lifespan(_):
+    async with opened(container):
+        yield
+
+parent = FastAPI(lifespan=lifespan)
+parent.mount("/below", app)
+"""
 COMMANDS: dict[str, Sequence[str]] = {
     "serve's": ("--http", "service.server:BatchedProtocol"),
     "plain uvicorn": (),
@@ -189,6 +204,22 @@ def test_a_server_in_a_thread_has_the_services_protocol(server_dsn: str, tmp_pat
         threaded = Echo("a thread", port, tmp_path / "output.txt")
         got = threaded.ask(UPGRADES["HTTP/2"] + LENGTH + b"\r\n", INNER, CALLS, answers=2)
         assert (got[0].json()["body"], got[1].json()) == (INNER.decode(), ["POST"])
+
+
+def test_below_another_application_a_body_behind_an_upgrade_is_refused(server_dsn: str, tmp_path: Path) -> None:
+    """There the service's protocol is not told of the start, and uvicorn's own would carry the body out."""
+    (tmp_path / "echo.py").write_text(ECHO)
+    (tmp_path / "above.py").write_text(BELOW_ANOTHER)
+    port = free_port()
+    variables = {"DATABASE_URL": server_dsn, "POOLKEEPER_DATABASE__MIGRATE_ON_START": "false", **SETTINGS}
+    command = ("uvicorn", "above:parent", "--app-dir", str(tmp_path), "--port", str(port))
+    with running(*command, cwd=tmp_path, **variables) as process:
+        answer(f"http://127.0.0.1:{port}/below/health/live", process)
+        below = Echo("below", port, tmp_path / "output.txt")
+        head = UPGRADES["HTTP/2"].replace(b"/echo", b"/below/echo") + LENGTH + b"\r\n"
+        got = below.ask(head, INNER.replace(b"/echo", b"/below/echo"), CALLS.replace(b"/calls", b"/below/calls"))
+        assert [(reply.status, reply.headers["connection"]) for reply in got] == [(400, "close")]
+        assert httpx.get(f"http://127.0.0.1:{port}/below/calls").json() == []
 
 
 UPGRADES = {

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.database import EmbeddedServerError
 from service.drain import Drain
 from service.errors import ServiceError
+from service.middleware.guards import check_upgrade
 from service.migrations import MigrationError
 from service.problems import problem_of
 from service.request import begin_answer, give_id
@@ -46,12 +47,15 @@ class Edge:
         self._drain = drain
         self._guards = guards
         self._prepare_server = prepare_server
+        self._has_started = False
+        """Whether the server has told of its start, and so has the service's protocol."""
         hsts = (b"strict-transport-security", f"max-age={hsts_seconds}".encode())
         self._headers = SECURITY_HEADERS + ((hsts,) if hsts_seconds else ())
         self._names = frozenset(name for name, _ in self._headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
         if scope["type"] == "lifespan":
+            self._has_started = True
             if self._prepare_server is not None:
                 self._prepare_server(scope)
             await self._app(scope, receive, _readable(send))
@@ -65,6 +69,8 @@ class Edge:
             await send(message)
 
         try:
+            if not self._has_started:
+                check_upgrade(scope)
             for guard in self._guards:
                 guard(scope)
         except (HTTPException, ServiceError) as error:

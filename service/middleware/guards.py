@@ -61,6 +61,17 @@ def check_query(scope: Scope) -> None:
         raise HTTPException(400, "query: other characters than ASCII must be percent-encoded")
 
 
+def check_upgrade(scope: Scope) -> None:
+    """Raises a 400 for a body behind `Upgrade`, and closes the connection: uvicorn's own protocol reads it as a request.
+
+    It is for requests that did not come through the service's protocol: the one below another application, whose lifespan
+    does not reach this one, has uvicorn's (uvicorn #2722).
+    """
+    names = {name for name, value in scope["headers"] if value != b"0"}
+    if scope["type"] == "http" and b"upgrade" in names and names & {b"content-length", b"transfer-encoding"}:
+        raise HTTPException(400, "Upgrade: send a request with a body without it", {"Connection": "close"})
+
+
 def check_loopback(scope: Scope) -> None:
     """Raises `Forbidden` for every client whose address, after proxy headers, is not this machine's own."""
     client = scope.get("client")  # none at a Unix socket: whoever is behind it may be a proxy
