@@ -48,7 +48,7 @@ class Session(Held):
             raise unavailable(error) from error
         if self._ended_outer:
             raise asyncpg.InterfaceError(
-                "the transaction around this session was ended by hand: what came after was not part of it. "
+                "the transaction around the session was ended by hand: what came after was not part of it. "
                 "End it by leaving its block"
             )
 
