@@ -77,9 +77,10 @@ def test_a_terminal_that_closes_ends_the_service_with_its_database(folder: Path,
 def test_a_terminal_that_closes_ends_a_command_with_its_database(folder: Path) -> None:
     """A program that handles no SIGTERM ends as by Ctrl-C."""
     code = """
-        import asyncio
+        import asyncio, signal
         from containers import Container
         from service.startup import container_scope
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a run with coverage handles it
         async def main():
             async with container_scope(Container(), "long"):
                 open("started", "w").close()
