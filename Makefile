@@ -32,8 +32,8 @@ check: .venv/development.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
-	$(BIN)/python -m tests.documents
-	$(BIN)/python -m tests.annotations
+	$(BIN)/python -m tests.support.documents
+	$(BIN)/python -m tests.support.annotations
 
 conformance: .venv/development.stamp
 	$(BIN)/pytest -n 2 -m conformance
@@ -50,15 +50,15 @@ image-test: .venv/development.stamp
 	$(BIN)/pytest -m image
 
 # A part of the suite that meets each library, the processes and the README's tour.
-SMOKE := tests/test_tour.py tests/test_main.py::test_plain_uvicorn_works_by_itself_and_ends_with_its_database tests/test_cli.py tests/test_settings.py tests/test_problems.py tests/test_annotations.py \
-	tests/auth tests/users tests/items/test_router.py tests/database/test_connection.py tests/database/test_embedded.py tests/documentation
+SMOKE := tests/test_tour.py tests/test_main.py::test_plain_uvicorn_works_by_itself_and_ends_with_its_database tests/cli/test_commands.py tests/settings/test_settings.py tests/web/test_problems.py tests/test_annotations.py \
+	tests/auth tests/users tests/items/test_router.py tests/database/test_connection.py tests/database/test_embedded.py tests/operations/documentation
 
 smoke: .venv/development.stamp
 	$(BIN)/pytest -q -n auto -m "$(IN_THE_SUITE)" $(SMOKE)
 
 # Each Debian release in SUITES, or all, in a bare root; CHECK=1 runs `make smoke` there and not `make test`, as root less still.
 pythons: .venv/development.stamp
-	$(BIN)/python -m tests.pythons --tests "make $(if $(CHECK),smoke,test)" \
+	$(BIN)/python -m tests.support.pythons --tests "make $(if $(CHECK),smoke,test)" \
 		--root-tests "make $(if $(CHECK),smoke SMOKE=\"tests/test_tour.py tests/database/test_embedded.py\",test)" $(SUITES)
 
 # The suite on the lowest versions that pyproject.toml allows, and on the newest that there are; with CHECK=1, a part of it.

@@ -7,29 +7,29 @@ provider gives its object at once, in a request, a job, a script or a test.
 from dependency_injector import containers, providers
 
 from service.auth.callers import Callers
+from service.auth.passwords import PasswordHasher
+from service.auth.ratelimit.limiter import AttemptLimiter
+from service.auth.ratelimit.storage import RateLimitStorage
 from service.auth.repository import AccountRepository
 from service.auth.service import AuthService, OpenAuthentication, TokenAuthentication
 from service.auth.tokens import Tokens
-from service.bulk import BulkSlots
 from service.database import Database, ScopedConnection
-from service.database.hosts import Secret
-from service.diagnostics.countdown import Countdown
-from service.drain import Drain
-from service.health.service import HealthService
+from service.database.connect import Secret
 from service.idempotency.keys import Idempotency
 from service.injection import WiredContainer
-from service.items.bulk_repository import BulkItemRepository
-from service.items.exports import ItemExports
-from service.items.imports import ItemImports
+from service.items.bulk.exports import ItemExports
+from service.items.bulk.imports import ItemImports
+from service.items.bulk.repository import BulkItemRepository
+from service.items.bulk.slots import BulkSlots
 from service.items.repository import ItemRepository
 from service.items.service import ItemService
-from service.passwords import PasswordHasher
-from service.ratelimit.attempts import AttemptLimiter
-from service.ratelimit.storage import RateLimitStorage
+from service.operations.diagnostics.countdown import Countdown
+from service.operations.health.service import HealthService
 from service.settings import Settings
 from service.startup import open_database
 from service.users.repository import UserRepository
 from service.users.service import UserService
+from service.web.drain import Drain
 
 
 class Container(containers.DeclarativeContainer):

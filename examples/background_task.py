@@ -8,8 +8,8 @@ import asyncio
 from fastapi import APIRouter, BackgroundTasks
 
 from containers import Container
-from service.access import PUBLIC
 from service.app import create_app
+from service.auth.access import PUBLIC
 from service.injection import Provide, inject
 from service.items.schemas import NewItem
 from service.items.service import ItemService

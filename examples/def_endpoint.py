@@ -9,11 +9,11 @@ from anyio import from_thread
 from fastapi import APIRouter
 
 from containers import Container
-from service.access import SignedIn
 from service.app import create_app
+from service.auth.access import SignedIn
 from service.injection import Provide, inject
-from service.types import Id
 from service.users.service import UserService
+from service.web.parameters import Id
 
 router = APIRouter()
 

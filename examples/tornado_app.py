@@ -14,7 +14,7 @@ from tornado.web import Application, HTTPError, RequestHandler
 from containers import Container
 from service.injection import Provide, inject
 from service.startup import opened
-from service.users.repository import UserNotFound
+from service.users.errors import UserNotFound
 from service.users.service import UserService
 
 

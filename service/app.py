@@ -5,40 +5,38 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.util import find_spec
-from typing import Any
 
 from dependency_injector.containers import Container
 from fastapi import APIRouter, FastAPI
-from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
-from service.access import ADMINS, identify, says_who_may_call
-from service.admission import Admission
+from service.auth.access import ADMINS, identify, require_admin, says_who_may_call
 from service.auth.router import router as auth_router
 from service.database import Database
-from service.diagnostics.router import router as diagnostics_router
-from service.diagnostics.timing import ServerTiming
-from service.dispatch import Dispatch
-from service.documentation.router import router as documentation_router
-from service.drain import Drain
-from service.garbage import frozen_gc
-from service.health.router import router as health_router
-from service.interrupt import interruptible
-from service.items.bulk_router import router as bulk_router
 from service.items.router import router as items_router
-from service.middleware import BodyLimits, Edge, Hosts, RequestScope, check_loopback, check_query
-from service.prepared import PreparedApplication, PreparedRoutes
-from service.problems import Problem, install_problems
-from service.server import prepare_server
+from service.operations.diagnostics.router import router as diagnostics_router
+from service.operations.diagnostics.timing import ServerTiming
+from service.operations.documentation.router import router as documentation_router
+from service.operations.health.router import router as health_router
 from service.settings import Settings
 from service.startup import opened
+from service.startup.signals import interruptible
 from service.users.router import router as users_router
-from service.wiring import calls_of_routes, routes_of, wire_calls
+from service.web.dispatch import Dispatch
+from service.web.drain import Drain
+from service.web.middleware import BodyLimits, Edge, Hosts, RequestScope, check_loopback, check_query
+from service.web.openapi import document, operation_id
+from service.web.prepared import PreparedApplication, PreparedRoutes
+from service.web.problems import install_problems
+from service.web.routes import calls_of_routes, routes_of, wire_calls
+from service.web.server.admission import Admission
+from service.web.server.gc import frozen_gc
+from service.web.server.protocol import prepare_server
 
 logger = logging.getLogger("service")
 
-ROUTERS: tuple[APIRouter, ...] = (users_router, bulk_router, items_router, auth_router, health_router)
+ROUTERS: tuple[APIRouter, ...] = (users_router, items_router, auth_router, health_router)
 DIAGNOSTICS: tuple[APIRouter, ...] = (diagnostics_router,)
 DOCUMENTATION: tuple[APIRouter, ...] = (documentation_router,)
 
@@ -81,16 +79,16 @@ def create_app(container: Container) -> FastAPI:
         openapi_url="/openapi.json" if settings.documentation_enabled else None,
         docs_url=None,  # FastAPI's own page is blank without the internet
         redoc_url=None,
-        generate_unique_id_function=_operation_id,
+        generate_unique_id_function=operation_id,
         telemetry=None if observed else _NO_TELEMETRY,
     )
-    app.router.middleware_stack = Dispatch(app.router)
+    app.router.middleware_stack = Dispatch(app.router, says_who_may_call, require_admin)
     for router in routers:
         app.include_router(router, dependencies=None if _says_who_may_call(router) else [ADMINS])
     everywhere = [depends.dependency for router in routers for depends in router.dependencies if depends.dependency]
     wire_calls(container, [identify, *everywhere, *calls_of_routes(app.routes)])
     install_problems(app)
-    _document(app, token_is_optional=is_open)
+    document(app, token_is_optional=is_open)
     _add_middleware(app, container, settings)
     return app
 
@@ -132,28 +130,3 @@ def _says_who_may_call(router: APIRouter) -> bool:
             ", ".join(undecided),
         )
     return not undecided
-
-
-def _operation_id(route: APIRoute) -> str:
-    return route.name
-
-
-def _document(app: FastAPI, *, token_is_optional: bool) -> None:
-    """Put into OpenAPI the schema of problems, in the place of FastAPI's own, and whether one can do without a token."""
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = generate()
-        schemas = document["components"]["schemas"]
-        for unused in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(unused, None)
-        problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas.update(problem.pop("$defs"))
-        schemas["Problem"] = problem
-        if token_is_optional:
-            for operation in (operation for path in document["paths"].values() for operation in path.values()):
-                if "security" in operation and {} not in operation["security"]:
-                    operation["security"].append({})
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]

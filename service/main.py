@@ -10,8 +10,8 @@ import termios
 
 from containers import Container
 from service.app import create_app
-from service.configuration import EXIT_STATUS, ConfigurationError
-from service.startup import end_on_hangup
+from service.settings import EXIT_STATUS, ConfigurationError
+from service.startup.signals import end_on_hangup
 
 _STOP_ALL_WORKERS = 3
 """With this status of a worker uvicorn stops; with any other it starts the worker again, for ever."""

@@ -21,7 +21,7 @@ from containers import Container
 from service.app import create_app
 from service.database import Database, DatabaseOptions, EmbeddedServer, ScopedConnection
 from service.migrations.runner import migrate
-from tests.rollback import RollbackConnection
+from tests.support.rollback import RollbackConnection
 
 _TEMPLATE = "template_migrated"
 _numbers = itertools.count(1)

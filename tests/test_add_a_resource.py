@@ -56,9 +56,9 @@ def test_a_resource_added_by_the_how_to_passes_its_tests_and_the_others(copy: Pa
         "tests/migrations/test_runner.py",
         "tests/migrations/test_history.py",
         "tests/auth/test_access.py",
-        "tests/items/test_export.py",
-        "tests/health",
-        "tests/test_cli.py",
+        "tests/items/bulk/test_export.py",
+        "tests/operations/health",
+        "tests/cli/test_commands.py",
         "tests/test_containers.py",
     )
     result = subprocess.run(

@@ -4,7 +4,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.annotations import mistakes
+from tests.support.annotations import mistakes
 
 REFUSED = {
     "a method of that name": """

@@ -283,7 +283,7 @@ def test_openapi_documents_every_operation_in_full(monkeypatch: pytest.MonkeyPat
 
 def test_every_kind_of_service_error_has_a_status() -> None:
     """A new kind without one would be a 500."""
-    from service.problems import STATUS_OF
+    from service.web.problems import STATUS_OF
 
     for kind in ServiceError.__subclasses__():
         assert kind in STATUS_OF

@@ -10,12 +10,12 @@ import pytest
 from dependency_injector import containers, providers
 
 from containers import Container
-from service import cli
 from service.app import create_app
+from service.cli import commands
+from service.cli.graph import mermaid
 from service.database import Database, DatabaseUnavailable, PoolNotOpen, ScopedConnection
-from service.diagnostics.countdown import Countdown
-from service.graph import mermaid
 from service.items.service import ItemService
+from service.operations.diagnostics.countdown import Countdown
 from service.startup import container_scope
 from service.users.service import UserService
 
@@ -135,10 +135,10 @@ async def test_a_password_and_init_come_from_the_container(
         assert len(asked) > container.settings().database.min_size
         assert await container.connection().fetchval("SELECT $1::jsonb", {"colour": "blue"}) == {"colour": "blue"}
     before = len(asked)
-    monkeypatch.setattr(cli, "Container", lambda: container)
+    monkeypatch.setattr(commands, "Container", lambda: container)
     monkeypatch.setattr("sys.argv", ["poolkeeper", "migrate", "status"])
     with pytest.raises(SystemExit, match="0"):
-        await asyncio.to_thread(cli.main)
+        await asyncio.to_thread(commands.main)
     assert len(asked) == before + 1
     assert capsys.readouterr().out.startswith("schema: ")
 

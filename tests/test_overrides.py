@@ -13,7 +13,7 @@ from httpx import ASGITransport, AsyncClient
 
 from containers import Container
 from service.app import create_app
-from service.users.repository import EmailTaken
+from service.users.errors import EmailTaken
 from service.users.schemas import User
 
 

@@ -13,9 +13,10 @@ from typing import Any, TypeAlias
 import asyncpg
 import pytest
 
+from service.auth.ratelimit.storage import GET, HIT
 from service.auth.repository import GET_ACCOUNT, GET_CALLER, RENEW_HASH
 from service.idempotency.keys import CLAIM_KEY, GET_ANSWER, STORE_ANSWER
-from service.items.bulk_repository import OWNED_AS_JSON
+from service.items.bulk.repository import OWNED_AS_JSON
 from service.items.repository import (
     DELETE_ITEM,
     GET_ITEM,
@@ -25,7 +26,6 @@ from service.items.repository import (
     OWNER_EXISTS,
     UPDATE_ITEM,
 )
-from service.ratelimit.storage import GET, HIT
 from service.users.repository import (
     DELETE_USER,
     GET_HASH,

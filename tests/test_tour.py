@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import ROOT, lines
-from tests.processes import BIN, answer, end, environment, free_port, running
+from tests.support.documents import ROOT, lines
+from tests.support.processes import BIN, answer, end, environment, free_port, running
 
 VARYING = {
     r"\n\.\.\.": r"(\n.*)*",

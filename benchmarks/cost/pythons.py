@@ -15,9 +15,9 @@ from statistics import median
 from time import monotonic
 
 from benchmarks.cost.worker import machine
-from tests.debian import innermost
-from tests.processes import answer, free_port
-from tests.pythons import DebianRoot
+from tests.support.debian import innermost
+from tests.support.processes import answer, free_port
+from tests.support.pythons import DebianRoot
 
 SUITES = ("bookworm", "sid")
 CLIENTS = 16

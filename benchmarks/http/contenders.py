@@ -37,7 +37,7 @@ def _limit(name: str, title: str, module: str = "", **variables: str) -> Contend
     return Contender(name=name, title=title, app=app, holds="", is_limit=True, variables=variables)
 
 
-BATCHED = "service.server:BatchedProtocol"
+BATCHED = "service.web.server.protocol:BatchedProtocol"
 """httptools, as `poolkeeper serve` and the container image have it."""
 
 STATEMENT = "for each statement or transaction"

@@ -21,17 +21,17 @@ from uvicorn.server import ServerState
 import service.app
 from benchmarks.micro.pieces import Piece, Stage, staged
 from benchmarks.micro.valgrind import count, counted, served
-from service.access import PUBLIC, SignedIn
-from service.admission import ADMISSION, Admission
+from service.auth.access import PUBLIC, SignedIn
 from service.database import DatabaseOptions
-from service.drain import Drain
 from service.injection import Provide, inject
 from service.items.repository import GET_ITEM
 from service.items.schemas import Item
 from service.items.service import ItemService
-from service.middleware import BodyLimits, Edge, Hosts, RequestScope, check_loopback, check_query
-from service.server import BatchedProtocol
-from service.types import Id
+from service.web.drain import Drain
+from service.web.middleware import BodyLimits, Edge, Hosts, RequestScope, check_loopback, check_query
+from service.web.parameters import Id
+from service.web.server.admission import ADMISSION, Admission
+from service.web.server.protocol import BatchedProtocol
 
 _ROUNDS = 20
 _TIMES = 1000

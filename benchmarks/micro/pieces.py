@@ -11,11 +11,11 @@ import asyncpg
 
 from containers import Container
 from service.app import create_app
+from service.auth.passwords import PasswordHasher
 from service.database import Database, ScopedConnection
 from service.database.pool import Pool
 from service.injection import Provide, inject
 from service.items.service import ItemService
-from service.passwords import PasswordHasher
 from service.users.service import UserService
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 
-from service.access import Caller
+from service.auth.caller import Caller
 from service.auth.repository import AccountRepository
 from service.auth.tokens import Claims
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from service.access import Caller
-from service.addresses import address_key
+from service.auth.addresses import address_key
+from service.auth.caller import Caller
 from service.auth.tokens import Claims
 from service.database import ScopedConnection
 

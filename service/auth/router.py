@@ -4,13 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, HTTPException, Request
 
-from service.access import PUBLIC
+from service.auth.access import PUBLIC
+from service.auth.ratelimit.limiter import AttemptLimiter
 from service.auth.schemas import AccessToken, Credentials
 from service.auth.service import AuthService
 from service.errors import Unprocessable
 from service.injection import Provide, inject
-from service.problems import answers
-from service.ratelimit.attempts import AttemptLimiter
+from service.web.openapi import problem_responses
 
 router = APIRouter(tags=["access"])
 
@@ -30,7 +30,10 @@ async def _is_one_form(request: Request) -> None:
 
 
 @router.post(
-    "/token", summary="Sign in", responses=answers(401, 413, 429), dependencies=[PUBLIC, Depends(_is_one_form)]
+    "/token",
+    summary="Sign in",
+    responses=problem_responses(401, 413, 429),
+    dependencies=[PUBLIC, Depends(_is_one_form)],
 )
 @inject
 async def sign_in(

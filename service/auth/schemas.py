@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
-from service.types import STORABLE, storable, storable_secret
+from service.web.input import STORABLE, storable, storable_secret
 
 
 class Credentials(BaseModel):

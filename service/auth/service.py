@@ -1,20 +1,15 @@
 """Signing in, and who a token speaks for."""
 
-from service.access import Caller
+from service.auth.caller import Caller
 from service.auth.callers import Callers
+from service.auth.errors import SignInRefused
+from service.auth.passwords import PasswordHasher
 from service.auth.repository import AccountRepository
 from service.auth.schemas import AccessToken, Credentials
 from service.auth.tokens import Claims, Tokens
 from service.errors import Unauthorized
-from service.passwords import PasswordHasher
 
 _NOBODY = Caller(user_id=None, is_admin=True)
-
-
-class SignInRefused(Unauthorized):
-    """The address is unknown, or the password wrong, or the user inactive: which of them is not said."""
-
-    message = "Incorrect e-mail address or password"
 
 
 class AuthService:

@@ -10,7 +10,7 @@ import jwt
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from service.errors import Unauthorized
-from service.types import BIGINT_MAX
+from service.web.input import BIGINT_MAX
 
 CLOCK_TOLERANCE = timedelta(seconds=2)
 """How far a machine's clock may be from the database server's: `poolkeeper check` fails past it."""

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, LiteralString, NoReturn, TypeVar
 
 import asyncpg
 
+from service.database.block import Block
 from service.database.copy import CopyMethods
 from service.database.cursor import CursorFactory, Portal
 from service.database.database import Database
 from service.database.errors import SchemaChanged
-from service.database.held import Held
 from service.database.modes import Isolation, modes
 from service.database.prepared import PreparedStatement
-from service.database.scope import Copying
+from service.database.scope import CopyInProgress
 from service.database.session import Session
 from service.database.stale import Once
 from service.database.transaction import Transaction
@@ -139,9 +139,9 @@ class ScopedConnection(CopyMethods):
         Raises `asyncpg.InterfaceError` outside a block.
         """
         frame = self._database.frame()
-        if isinstance(frame, Copying):
+        if isinstance(frame, CopyInProgress):
             raise frame.refusal("prepare")
-        if not isinstance(frame, Held):
+        if not isinstance(frame, Block):
             raise asyncpg.InterfaceError(
                 "prepare() needs a block that keeps its connection, `async with connection.transaction():` or "
                 "`async with connection.session():`; outside one, each statement may have another connection"
@@ -174,27 +174,27 @@ class ScopedConnection(CopyMethods):
             block.scope.statements += 1
             return Portal(block, self._database.frame)
 
-        def make(block: Held, prefetch: int | None) -> asyncpg.cursor.CursorFactory[asyncpg.Record]:
+        def make(block: Block, prefetch: int | None) -> asyncpg.cursor.CursorFactory[asyncpg.Record]:
             options: dict[str, Any] = {"prefetch": prefetch, "timeout": timeout, "record_class": record_class}
             return block.lease.raw.cursor(query, *args, **options)
 
         self._block_in_transaction()  # rather here than where it is read
         return CursorFactory(place, make, prefetch, timeout)
 
-    def _block_in_transaction(self) -> Held:
+    def _block_in_transaction(self) -> Block:
         frame = self._database.frame()
-        if isinstance(frame, Copying):
+        if isinstance(frame, CopyInProgress):
             raise frame.refusal("cursor")
-        if isinstance(frame, Held):
+        if isinstance(frame, Block):
             frame.check_open()
-        if not (isinstance(frame, Held) and frame.lease.is_in_transaction()):
+        if not (isinstance(frame, Block) and frame.lease.is_in_transaction()):
             raise asyncpg.NoActiveSQLTransactionError("cursor cannot be created outside of a transaction")
         return frame.home()
 
     def is_in_transaction(self) -> bool:
         """Whether the running code is inside a transaction block."""
         frame = self._database.frame()
-        return isinstance(frame, Held) and frame.lease.is_in_transaction()
+        return isinstance(frame, Block) and frame.lease.is_in_transaction()
 
     def transaction(
         self, *, isolation: Isolation | None = None, readonly: bool = False, deferrable: bool = False

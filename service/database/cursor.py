@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import asyncpg
 
-from service.database.held import Held
-from service.database.scope import Copying, Frame
+from service.database.block import Block
+from service.database.scope import CopyInProgress, Executor
 
 PREFETCH = 1000
 """Rows per round trip when the caller names no number; asyncpg's 50 costs 20 times the round trips."""
@@ -28,7 +28,7 @@ class CursorFactory:
     def __init__(
         self,
         place: Callable[[], Portal],
-        make: Callable[[Held, int | None], asyncpg.cursor.CursorFactory[asyncpg.Record]],
+        make: Callable[[Block, int | None], asyncpg.cursor.CursorFactory[asyncpg.Record]],
         prefetch: int | None,
         timeout: float | None,
     ) -> None:
@@ -61,7 +61,7 @@ class Portal:
 
     __slots__ = ("_running", "block")
 
-    def __init__(self, block: Held, running: Callable[[], Frame]) -> None:
+    def __init__(self, block: Block, running: Callable[[], Executor]) -> None:
         """`block`: the one that it ends with. `running`: gives the frame of the running code."""
         self.block = block
         self._running = running
@@ -79,20 +79,20 @@ class Portal:
         lease = self.block.lease
         return await self.turn().in_turn(lambda: lease.guard(call, timeout, again))
 
-    def turn(self) -> Held:
+    def turn(self) -> Block:
         """The block whose turn a call takes: the running one where it is on the same connection, as in a savepoint.
 
         Raises `asyncpg.InterfaceError` inside the source or output of a COPY on that connection, which has the turn.
         """
         self.block.check_open()
         frame = self._running()
-        if isinstance(frame, Held) and frame.lease is self.block.lease:
+        if isinstance(frame, Block) and frame.lease is self.block.lease:
             return frame
-        around: Frame | None = frame
+        around: Executor | None = frame
         while around is not None:  # outwards: each frame is entered once, after its outer one
             if (
-                isinstance(around, Copying)
-                and isinstance(around.outer, Held)
+                isinstance(around, CopyInProgress)
+                and isinstance(around.outer, Block)
                 and around.outer.lease is self.block.lease
             ):
                 raise around.refusal("a cursor or prepared statement")

@@ -10,14 +10,14 @@ from typing import Any
 
 import asyncpg
 
+from service.database.block import Block
+from service.database.connect import Connector, Secret
 from service.database.errors import NoActiveScope, PoolNotOpen
-from service.database.held import Held
-from service.database.hosts import Connector, Secret
 from service.database.initialise import Init, in_order, initialise
 from service.database.modes import Modes
 from service.database.options import DatabaseOptions, TlsMode
 from service.database.pool import Pool
-from service.database.scope import Copying, Frame, Scope
+from service.database.scope import CopyInProgress, Executor, Scope
 from service.database.session import Session
 from service.database.stats import Stats, Totals
 from service.database.time_limit import StatementLimit
@@ -51,7 +51,7 @@ class Database:
         self.options = options or DatabaseOptions()
         self._connection_class = connection_class
         self._init = in_order(init)
-        self._current: ContextVar[Frame | None] = ContextVar("poolkeeper_frame", default=None)
+        self._current: ContextVar[Executor | None] = ContextVar("poolkeeper_frame", default=None)
         self._pool: Pool | None = None
         self.waiters: Sized = ()
         """Those who wait for a connection: its length is how many they are now."""
@@ -150,7 +150,7 @@ class Database:
         """
         return Scope(name, self, self._current)
 
-    def frame(self) -> Frame:
+    def frame(self) -> Executor:
         """Where the running code's statements go. Raises `PoolNotOpen`, or `NoActiveScope` outside any scope."""
         frame = self._current.get()
         if frame is not None and frame.is_left_behind():
@@ -162,18 +162,18 @@ class Database:
             raise NoActiveScope(_NO_SCOPE)
         return frame
 
-    def _surroundings(self) -> Frame:
+    def _surroundings(self) -> Executor:
         """The frame that a block is opened in."""
         frame = self.frame()
-        if isinstance(frame, Copying):
+        if isinstance(frame, CopyInProgress):
             raise frame.refusal("a block")
         return frame
 
     @contextmanager
-    def copying(self, method: str) -> Iterator[Frame]:
+    def copying(self, method: str) -> Iterator[Executor]:
         """The frame for a COPY by asyncpg's method of this name; meanwhile the running code's statements are refused."""
         frame = self.frame()
-        self._current.set(Copying(frame, method))
+        self._current.set(CopyInProgress(frame, method))
         try:
             yield frame
         finally:
@@ -186,7 +186,7 @@ class Database:
             raise NoActiveScope(_NO_SCOPE)
         return frame.scope
 
-    def transaction(self, modes: Modes, inside: Held | None = None) -> Transaction:
+    def transaction(self, modes: Modes, inside: Block | None = None) -> Transaction:
         """A transaction block with these modes, in the block `inside` or where it is entered.
 
         `ScopedConnection.transaction` is the way to it.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from service.database.caller import Line, in_words
+from service.database.call_site import CallSite, in_words
 from service.database.cancel import Backend, backend_of, is_cancelling, statement_ends
 from service.database.errors import SchemaChanged
 from service.database.failures import ends_session, unavailable
@@ -72,7 +72,7 @@ class Lease:
         self.holder: str | None = None
         """The name of the scope that has it, for messages; `None` while nobody has."""
         self.taken_at = 0.0
-        self.taken_by: Line | None = None
+        self.taken_by: CallSite | None = None
         """The line of code that asked for it, where slow leases are logged."""
         self.reported = False
         """Whether this lease was logged as slow."""

@@ -19,12 +19,12 @@ from service.database.cancel import Strays, cancel_request
 from service.database.errors import DatabaseUnavailable, PoolNotOpen, PoolTimeout
 from service.database.failures import reason, unavailable
 from service.database.lease import Lease
-from service.database.line import Line
 from service.database.options import DatabaseOptions
 from service.database.own_loop import OwnLoop
 from service.database.stats import Stats, Totals
 from service.database.tasks import Tasks
 from service.database.time_limit import StatementLimit
+from service.database.wait_queue import WaitQueue
 
 logger = logging.getLogger("service.database")
 
@@ -43,7 +43,7 @@ class Pool:
         """Raises `WrongEventLoop` in another loop than the one that opened the pool."""
         self._leases: set[Lease] = set()
         self._idle: deque[Lease] = deque()
-        self._line = Line(own.loop, options.acquire_timeout, self._late)
+        self._line = WaitQueue(own.loop, options.acquire_timeout, self._late)
         self.waiters: Sized = self._line.waiters  # those who stand in line
         self._strays = Strays()
         self._tasks = Tasks(own.loop, options.application_name)

@@ -13,8 +13,8 @@ from service.database.cursor import CursorFactory, Portal
 from service.database.modes import PLAIN
 
 if TYPE_CHECKING:
+    from service.database.block import Block
     from service.database.database import Database
-    from service.database.held import Held
 
 
 class PreparedStatement:
@@ -27,7 +27,7 @@ class PreparedStatement:
         self,
         statement: asyncpg.prepared_stmt.PreparedStatement[asyncpg.Record],
         query: str,
-        block: Held,
+        block: Block,
         database: Database,
     ) -> None:
         self._statement = statement
@@ -91,7 +91,7 @@ class PreparedStatement:
         except _Undo:
             return plan
 
-    async def _explain(self, block: Held, more: str, args: tuple[Any, ...]) -> Any:
+    async def _explain(self, block: Block, more: str, args: tuple[Any, ...]) -> Any:
         query = f"EXPLAIN (FORMAT JSON, VERBOSE{more}) {self._query}"
         return json.loads(await block.send("fetchval", query, args, {}))
 
@@ -108,7 +108,7 @@ class PreparedStatement:
             block.scope.statements += 1
             return Portal(block.home(), self._database.frame)
 
-        def make(_: Held, prefetch: int | None) -> asyncpg.cursor.CursorFactory[asyncpg.Record]:
+        def make(_: Block, prefetch: int | None) -> asyncpg.cursor.CursorFactory[asyncpg.Record]:
             return self._statement.cursor(*args, prefetch=prefetch, **kept)
 
         return CursorFactory(place, make, prefetch, timeout)

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 
 import asyncpg
 
-from service.database.caller import calling_line
+from service.database.call_site import call_site
 from service.database.errors import ScopeClosed
 from service.database.lease import Lease
 from service.database.pool import Pool
@@ -22,11 +22,11 @@ class PoolSource(Protocol):
         """The open pool; raises `PoolNotOpen`."""
 
 
-class Frame(Protocol):
+class Executor(Protocol):
     """Where a statement of the running code goes: a scope, or a transaction or session block in it."""
 
     @property
-    def outer(self) -> "Frame | None":
+    def outer(self) -> "Executor | None":
         """The frame around it."""
 
     def is_left_behind(self) -> bool:
@@ -40,10 +40,10 @@ class Frame(Protocol):
         """Run asyncpg's method of this name."""
 
 
-class Copying:
+class CopyInProgress:
     """Refuses the statements of a COPY's source or consumer: the connection is busy until that ends."""
 
-    def __init__(self, outer: Frame, method: str) -> None:
+    def __init__(self, outer: Executor, method: str) -> None:
         self.outer = outer
         self.scope = outer.scope
         self._method = method
@@ -85,7 +85,7 @@ class Scope:
         "wait_time",
     )
 
-    def __init__(self, name: str, database: PoolSource, current: ContextVar[Frame | None]) -> None:
+    def __init__(self, name: str, database: PoolSource, current: ContextVar[Executor | None]) -> None:
         self.name = name
         self.statements = 0
         self.wait_time = 0.0
@@ -95,7 +95,7 @@ class Scope:
         self.closed = False
         self._database = database
         self._current = current
-        self.outer: Frame | None = None
+        self.outer: Executor | None = None
         """The frame around it: another scope's, in which it was opened."""
         self._entered = False
         self._owner: asyncio.Task[Any] | None = None
@@ -154,7 +154,7 @@ class Scope:
         pool = self._database.pool()
         lease = pool.acquire_now(self.name)
         if lease is not None and pool.reports_slow_leases:
-            lease.taken_by = calling_line()
+            lease.taken_by = call_site()
         return lease
 
     def _start(self, lease: Lease) -> None:
@@ -164,7 +164,7 @@ class Scope:
             self.give_back(lease)
             self.check_open()
         if lease.pool.reports_slow_leases:
-            lease.taken_by = calling_line()
+            lease.taken_by = call_site()
 
     def give_back(self, lease: Lease) -> None:
         """Return a connection; what needs cleaning is cleaned by the pool."""

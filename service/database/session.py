@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from service.database.block import Block
 from service.database.failures import unavailable
-from service.database.held import Held
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _DRIVERS_OWN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, ConnectionError)
 
 
-class Session(Held):
+class Session(Block):
     """`async with connection.session() as raw:` gives asyncpg's connection, exclusively; it is always reset after.
 
     What a reset cannot undo, codecs, listeners and loggers, costs the connection: another is opened in its place.

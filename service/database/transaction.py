@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Self
 
 import asyncpg
 
+from service.database.block import Block
 from service.database.errors import CommitOutcomeUnknown, DatabaseUnavailable, TransactionAborted
-from service.database.held import Held
 from service.database.modes import PLAIN, Modes
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from service.database.lease import Lease
-    from service.database.scope import Frame
+    from service.database.scope import Executor
 
 _MODES_NOW = """
     SELECT current_setting('transaction_isolation') AS isolation,
@@ -25,7 +25,7 @@ _MODES_NOW = """
 """
 
 
-class Transaction(Held):
+class Transaction(Block):
     """`async with connection.transaction():` commits on a normal exit, and rolls back on any exception.
 
     Inside another transaction it is a savepoint.
@@ -34,7 +34,11 @@ class Transaction(Held):
     what = "transaction"
 
     def __init__(
-        self, current: ContextVar[Frame | None], surroundings: Callable[[], Frame], turn_timeout: float, modes: Modes
+        self,
+        current: ContextVar[Executor | None],
+        surroundings: Callable[[], Executor],
+        turn_timeout: float,
+        modes: Modes,
     ) -> None:
         super().__init__(current, surroundings, turn_timeout)
         self._modes = modes

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Request, Response
 
-from service.access import SignedIn
+from service.auth.access import SignedIn
 from service.errors import Unprocessable
-from service.idempotency.keys import Attempt
+from service.idempotency.keys import IdempotentRequest
 
 Key = Annotated[
     str | None,
@@ -24,7 +24,7 @@ Key = Annotated[
 ]
 
 
-async def attempt_of_anybody(request: Request, response: Response, key: Key = None) -> Attempt | None:
+async def attempt_of_anybody(request: Request, response: Response, key: Key = None) -> IdempotentRequest | None:
     """The request as one that may come again, if it carries a key. Raises `Unprocessable` for two."""
     if key is None:
         return None
@@ -34,23 +34,23 @@ async def attempt_of_anybody(request: Request, response: Response, key: Key = No
     async def content() -> bytes:
         return _target(request) + await request.body()
 
-    return Attempt(
+    return IdempotentRequest(
         key=key,
         content=content,
         replayed=lambda: response.headers.update({"Idempotency-Replayed": "true"}),
     )
 
 
-IdempotentForAll = Annotated[Attempt | None, Depends(attempt_of_anybody)]
+IdempotentForAll = Annotated[IdempotentRequest | None, Depends(attempt_of_anybody)]
 """The parameter of a handler that creates something for whoever calls, for `Idempotency.once`."""
 
 
-async def attempt(caller: SignedIn, attempt: IdempotentForAll) -> Attempt | None:
+async def attempt(caller: SignedIn, attempt: IdempotentForAll) -> IdempotentRequest | None:
     """The same as the caller's own: different callers may use one key."""
     return None if attempt is None else replace(attempt, caller=caller.user_id)
 
 
-Idempotent = Annotated[Attempt | None, Depends(attempt)]
+Idempotent = Annotated[IdempotentRequest | None, Depends(attempt)]
 """The parameter of a handler that creates something for the caller who signed in."""
 
 
@@ -67,7 +67,7 @@ class HashedStream:
             self._hash.update(chunk)
             yield chunk
 
-    def identify(self, attempt: Attempt) -> Attempt:
+    def identify(self, attempt: IdempotentRequest) -> IdempotentRequest:
         """The attempt, with the hash of the whole stream for its body: what is not read yet is read for it."""
 
         async def content() -> bytes:

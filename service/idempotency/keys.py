@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 from pydantic import TypeAdapter
 
 from service.database import ScopedConnection
-from service.errors import Unavailable, Unprocessable
+from service.idempotency.errors import KeyInUse, KeyUsedOtherwise
 
 A = TypeVar("A")
 
@@ -53,20 +53,8 @@ NOBODY = 0
 """The caller of requests that nobody signed; users' ids start at 1."""
 
 
-class KeyUsedOtherwise(Unprocessable):
-    """The key came with another request before."""
-
-    message = "header.Idempotency-Key: it was used for another request; a new request needs a new key"
-
-
-class KeyInUse(Unavailable):
-    """The first request with this key is still being carried out."""
-
-    message = "A request with this Idempotency-Key is still being carried out"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class IdempotentRequest:
     """A request that carries a key, and may have been carried out before."""
 
     key: str
@@ -101,7 +89,12 @@ class Idempotency:
         self._turns: WeakValueDictionary[tuple[int, str], asyncio.Lock] = WeakValueDictionary()
 
     async def once(
-        self, attempt: Attempt | None, answer: type[A], work: Callable[[], Awaitable[A]], *, about: Callable[[A], int]
+        self,
+        attempt: IdempotentRequest | None,
+        answer: type[A],
+        work: Callable[[], Awaitable[A]],
+        *,
+        about: Callable[[A], int],
     ) -> A:
         """Run `work` in a transaction that also keeps its answer, or give the answer that was kept.
 
@@ -123,7 +116,7 @@ class Idempotency:
         return done
 
     @asynccontextmanager
-    async def _turn(self, attempt: Attempt) -> AsyncIterator[None]:
+    async def _turn(self, attempt: IdempotentRequest) -> AsyncIterator[None]:
         """Lets requests of this process that have one key wait for each other without a connection.
 
         Whoever waits in PostgreSQL holds one: behind a slow import a few repetitions would take the whole pool.
@@ -139,7 +132,7 @@ class Idempotency:
         finally:
             turn.release()
 
-    async def _claim(self, attempt: Attempt) -> bool:
+    async def _claim(self, attempt: IdempotentRequest) -> bool:
         """Whether the key is this attempt's from now on."""
         try:
             claimed: bool | None = await self._connection.fetchval(
@@ -149,7 +142,7 @@ class Idempotency:
             raise KeyInUse from error
         return claimed is True
 
-    async def _kept(self, attempt: Attempt) -> str:
+    async def _kept(self, attempt: IdempotentRequest) -> str:
         """The answer that was kept for the same request."""
         kept = await self._connection.fetchrow(GET_ANSWER, _caller(attempt), attempt.key)
         assert kept is not None  # the conflict locked it
@@ -172,5 +165,5 @@ def fingerprint(content: bytes, key: bytes) -> bytes:
     return hmac.digest(key, b"idempotency\0" + content, "sha256")
 
 
-def _caller(attempt: Attempt) -> int:
+def _caller(attempt: IdempotentRequest) -> int:
     return NOBODY if attempt.caller is None else attempt.caller

@@ -6,9 +6,9 @@ from asyncpg import ForeignKeyViolationError
 
 from service.database import ScopedConnection
 from service.errors import Tags
+from service.items.errors import OwnerNotFound
 from service.items.schemas import ChangedItem, Item, NewItem
 from service.items.version import ITEM_TAG
-from service.users.repository import UserNotFound
 
 # The columns of an item, everywhere in the order of its fields: a row is an item, and is not validated again.
 
@@ -61,7 +61,7 @@ OWNER_EXISTS = """
     SELECT EXISTS (SELECT FROM users WHERE id = $1)
 """
 
-ERROR_OF_CONSTRAINT = {"items_owner_id_fkey": UserNotFound}
+ERROR_OF_CONSTRAINT = {"items_owner_id_fkey": OwnerNotFound}
 
 
 class ItemRepository:
@@ -71,7 +71,7 @@ class ItemRepository:
         self._connection = connection
 
     async def add(self, owner_id: int, new: NewItem) -> Item:
-        """Store an item. Raises `UserNotFound` when its owner does not exist."""
+        """Store an item. Raises `OwnerNotFound` when its owner does not exist."""
         try:
             row = await self._connection.fetchrow(INSERT_ITEM, new.title, new.description, owner_id)
         except ForeignKeyViolationError as error:

@@ -2,17 +2,19 @@
 
 from fastapi import APIRouter, Request, Response
 
-from service.access import SignedIn
+from service.auth.access import SignedIn
 from service.idempotency.header import Idempotent
 from service.injection import Provide, inject
+from service.items.bulk.router import router as bulk_router
 from service.items.schemas import ChangedItem, Item, NewItem
 from service.items.service import ItemService
-from service.paging import page
-from service.problems import answers
-from service.representation import CHANGED, CONDITIONAL, CONDITIONAL_CHANGE, CREATED, READ, IfMatch, Represented
-from service.types import After, Id, Limit, Skip
+from service.web.openapi import problem_responses
+from service.web.paging import page
+from service.web.parameters import After, Id, Limit, Skip
+from service.web.representation import CHANGED, CONDITIONAL, CONDITIONAL_CHANGE, CREATED, READ, IfMatch, Represented
 
 router = APIRouter(tags=["items"])
+router.include_router(bulk_router)
 
 _item_answer = Represented(Item)
 
@@ -22,7 +24,7 @@ _item_answer = Represented(Item)
     status_code=201,
     summary="Give a user an item",
     response_model=Item,
-    responses={**CREATED, **answers(401, 403, 404, 413)},
+    responses={**CREATED, **problem_responses(401, 403, 404, 413)},
 )
 @inject
 async def create_item(
@@ -39,7 +41,7 @@ async def create_item(
     return _item_answer.created(item, f"/items/{item.id}", response)
 
 
-@router.get("/users/{user_id:id}/items/", summary="List a user's items", responses=answers(401, 403, 404))
+@router.get("/users/{user_id:id}/items/", summary="List a user's items", responses=problem_responses(401, 403, 404))
 @inject
 async def list_items_of_user(
     caller: SignedIn,
@@ -56,7 +58,7 @@ async def list_items_of_user(
     return page(await items.list_of(user_id, skip, limit + 1, after=after), limit, request, response)
 
 
-@router.get("/items/", summary="List items", responses=answers(401))
+@router.get("/items/", summary="List items", responses=problem_responses(401))
 @inject
 async def list_items(
     caller: SignedIn,
@@ -76,7 +78,7 @@ async def list_items(
     "/items/{item_id:id}",
     summary="Read an item",
     response_model=Item,
-    responses={**READ, **answers(401, 404)},
+    responses={**READ, **problem_responses(401, 404)},
     openapi_extra=CONDITIONAL,
 )
 @inject
@@ -89,7 +91,7 @@ async def read_item(caller: SignedIn, item_id: Id, items: ItemService = Provide[
     "/items/{item_id:id}",
     summary="Change an item",
     response_model=Item,
-    responses={**CHANGED, **answers(401, 404, 412, 413)},
+    responses={**CHANGED, **problem_responses(401, 404, 412, 413)},
     openapi_extra=CONDITIONAL_CHANGE,
 )
 @inject
@@ -109,7 +111,7 @@ async def change_item(
     "/items/{item_id:id}",
     status_code=204,
     summary="Delete an item",
-    responses=answers(400, 401, 404, 412),
+    responses=problem_responses(400, 401, 404, 412),
     openapi_extra=CONDITIONAL_CHANGE,
 )
 @inject

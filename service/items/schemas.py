@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.types import Input, Text
+from service.web.input import Input, Text
 
 Title = Annotated[Text, Field(min_length=1, max_length=200, examples=["A pen"])]
 Description = Annotated[Text, Field(max_length=10_000, examples=["Blue, nearly new"])]

@@ -4,17 +4,11 @@ import builtins
 from collections.abc import Sequence
 from typing import NoReturn
 
-from service.errors import NotFound, PreconditionFailed, Tags
-from service.idempotency.keys import Attempt, Idempotency
+from service.errors import PreconditionFailed, Tags
+from service.idempotency.keys import Idempotency, IdempotentRequest
+from service.items.errors import ItemNotFound, OwnerNotFound
 from service.items.repository import ItemRepository
 from service.items.schemas import ChangedItem, Item, NewItem
-from service.users.repository import UserNotFound
-
-
-class ItemNotFound(NotFound):
-    """There is no item with this id, or it is somebody else's: which of both is not said."""
-
-    message = "Item not found"
 
 
 class ItemService:
@@ -24,8 +18,8 @@ class ItemService:
         self._items = items
         self._idempotency = idempotency
 
-    async def create(self, owner_id: int, new: NewItem, attempt: Attempt | None = None) -> Item:
-        """Give a user an item, once for an attempt. Raises `UserNotFound`, and what `Idempotency.once` raises."""
+    async def create(self, owner_id: int, new: NewItem, attempt: IdempotentRequest | None = None) -> Item:
+        """Give a user an item, once for an attempt. Raises `OwnerNotFound`, and what `Idempotency.once` raises."""
         return await self._idempotency.once(
             attempt, Item, lambda: self._items.add(owner_id, new), about=lambda item: item.owner_id
         )
@@ -35,10 +29,10 @@ class ItemService:
         return await self._items.list(skip, limit, after=after, owner_id=owner_id)
 
     async def list_of(self, owner_id: int, skip: int, limit: int, *, after: int = 0) -> Sequence[Item]:
-        """The same of one user. Raises `UserNotFound`."""
+        """The same of one user. Raises `OwnerNotFound`."""
         items = await self._items.list(skip, limit, after=after, owner_id=owner_id)
         if not items and not await self._items.owner_exists(owner_id):
-            raise UserNotFound
+            raise OwnerNotFound
         return items
 
     async def get(self, item_id: int, *, owner_id: int | None = None) -> Item:

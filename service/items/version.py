@@ -7,4 +7,4 @@ ITEM_JSON = """
 """The JSON that clients see, to the byte: `Item` as pydantic writes it."""
 
 ITEM_TAG = f"left(encode(sha256(convert_to({ITEM_JSON}, 'UTF8')), 'hex'), 32)"
-"""The version of an item: `service.representation.tag_of` of its JSON."""
+"""The version of an item: `service.web.representation.tag_of` of its JSON."""

@@ -8,10 +8,11 @@ from operator import itemgetter
 
 from asyncpg import Record, UniqueViolationError
 
-from service.addresses import address_key
+from service.auth.addresses import address_key
 from service.database import ScopedConnection
-from service.errors import BadRequest, NotFound, Tags
+from service.errors import Tags
 from service.items.schemas import Item
+from service.users.errors import EmailTaken
 from service.users.schemas import ChangedUser, User
 from service.users.version import USER_TAG
 
@@ -95,18 +96,6 @@ UPDATE_HASH = f"""
     WHERE id = $1 AND token_version = $2 AND ($4::text[] IS NULL OR {USER_TAG} = ANY ($4))
     RETURNING id
 """  # noqa: S608 - of constants
-
-
-class UserNotFound(NotFound):
-    """There is no user with this id."""
-
-    message = "User not found"
-
-
-class EmailTaken(BadRequest):
-    """Another user has this e-mail address, however it is spelt."""
-
-    message = "Email already registered"
 
 
 @dataclass(frozen=True, slots=True)

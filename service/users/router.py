@@ -2,17 +2,17 @@
 
 from fastapi import APIRouter, Request, Response
 
-from service.access import PUBLIC, SignedIn
+from service.auth.access import PUBLIC, SignedIn
+from service.auth.ratelimit.limiter import AttemptLimiter
 from service.idempotency.header import IdempotentForAll
 from service.injection import Provide, inject
-from service.paging import page
-from service.problems import answers
-from service.ratelimit.attempts import AttemptLimiter
-from service.representation import CHANGED, CONDITIONAL, CONDITIONAL_CHANGE, CREATED, READ, IfMatch, Represented
-from service.types import After, Id, Limit, Skip
-from service.users.repository import UserNotFound
+from service.users.errors import UserNotFound
 from service.users.schemas import ChangedPassword, ChangedUser, Me, NewUser, User
 from service.users.service import UserService
+from service.web.openapi import problem_responses
+from service.web.paging import page
+from service.web.parameters import After, Id, Limit, Skip
+from service.web.representation import CHANGED, CONDITIONAL, CONDITIONAL_CHANGE, CREATED, READ, IfMatch, Represented
 
 router = APIRouter(prefix="/users", tags=["users"])
 
@@ -25,7 +25,7 @@ _me_answer = Represented(Me)
     status_code=201,
     summary="Register",
     response_model=User,
-    responses={**CREATED, **answers(400, 413, 429)},
+    responses={**CREATED, **problem_responses(400, 413, 429)},
     dependencies=[PUBLIC],
 )
 @inject
@@ -43,7 +43,7 @@ async def create_user(
     return _user_answer.created(user, f"/users/{user.id}", response)
 
 
-@router.get("/", summary="List users", responses=answers(401, 403))
+@router.get("/", summary="List users", responses=problem_responses(401, 403))
 @inject
 async def list_users(
     caller: SignedIn,
@@ -63,7 +63,7 @@ async def list_users(
     "/me",
     summary="Read yourself",
     response_model=Me,
-    responses={**READ, **answers(401, 404)},
+    responses={**READ, **problem_responses(401, 404)},
     openapi_extra=CONDITIONAL,
 )
 @inject
@@ -80,7 +80,7 @@ async def read_me(caller: SignedIn, users: UserService = Provide["user_service"]
     "/{user_id:id}",
     summary="Read a user",
     response_model=User,
-    responses={**READ, **answers(401, 403, 404)},
+    responses={**READ, **problem_responses(401, 403, 404)},
     openapi_extra=CONDITIONAL,
 )
 @inject
@@ -94,7 +94,7 @@ async def read_user(caller: SignedIn, user_id: Id, users: UserService = Provide[
     "/{user_id:id}",
     summary="Change a user",
     response_model=User,
-    responses={**CHANGED, **answers(400, 401, 403, 404, 409, 412, 413, 429)},
+    responses={**CHANGED, **problem_responses(400, 401, 403, 404, 409, 412, 413, 429)},
     openapi_extra=CONDITIONAL_CHANGE,
 )
 @inject
@@ -125,7 +125,7 @@ async def change_user(
     "/{user_id:id}/password",
     status_code=204,
     summary="Change a password",
-    responses=answers(400, 401, 403, 404, 412, 413, 429),
+    responses=problem_responses(400, 401, 403, 404, 412, 413, 429),
     openapi_extra=CONDITIONAL_CHANGE,
 )
 @inject
@@ -149,7 +149,7 @@ async def change_password(
     "/{user_id:id}",
     status_code=204,
     summary="Delete a user",
-    responses=answers(400, 401, 403, 404, 409, 412),
+    responses=problem_responses(400, 401, 403, 404, 409, 412),
     openapi_extra=CONDITIONAL_CHANGE,
 )
 @inject

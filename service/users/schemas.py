@@ -8,7 +8,7 @@ from email_validator import SPECIAL_USE_DOMAIN_NAMES
 from pydantic import AfterValidator, BeforeValidator, EmailStr, Field, SecretStr, StrictBool
 
 from service.items.schemas import Item
-from service.types import STORABLE, Input, storable_secret
+from service.web.input import STORABLE, Input, storable_secret
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """What no keyboard types (RFC 8265, 4.2.2): a line break or a tab comes from a mistake in copying."""

@@ -5,29 +5,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NoReturn
 
-from service.access import Caller
+from service.auth.caller import Caller
 from service.auth.callers import Callers
+from service.auth.passwords import PasswordHasher
 from service.database import ScopedConnection
-from service.errors import BadRequest, Conflict, PreconditionFailed, Tags
-from service.idempotency.keys import Attempt, Idempotency
-from service.passwords import PasswordHasher
-from service.users.repository import UserNotFound, UserRepository
+from service.errors import PreconditionFailed, Tags
+from service.idempotency.keys import Idempotency, IdempotentRequest
+from service.users.errors import LastAdmin, UserNotFound, WrongPassword
+from service.users.repository import UserRepository
 from service.users.schemas import ChangedPassword, ChangedUser, NewUser, User
-
-
-class WrongPassword(BadRequest):
-    """The current password, asked for before it is changed, is another."""
-
-    message = "The current password is not right"
-
-
-class LastAdmin(Conflict):
-    """The change would leave no active admin."""
-
-    message = (
-        "The last admin cannot be deleted or made inactive, as nobody could undo it: "
-        "first create another with `poolkeeper user create --admin`"
-    )
 
 
 class UserService:
@@ -47,7 +33,7 @@ class UserService:
         self._idempotency = idempotency
         self._callers = callers
 
-    async def register(self, new: NewUser, attempt: Attempt | None = None) -> User:
+    async def register(self, new: NewUser, attempt: IdempotentRequest | None = None) -> User:
         """Create a user, once for an attempt. Raises `EmailTaken`, `PasswordTooShort`, and what `Idempotency.once` raises.
 
         While the password is hashed, no connection is held.

@@ -12,4 +12,4 @@ USER_JSON = f"""
 """The JSON that clients see, to the byte: `User` as pydantic writes it."""
 
 USER_TAG = f"left(encode(sha256(convert_to({USER_JSON}, 'UTF8')), 'hex'), 32)"
-"""The version of a user: `service.representation.tag_of` of its JSON."""
+"""The version of a user: `service.web.representation.tag_of` of its JSON."""

@@ -10,7 +10,7 @@ import asyncpg
 from asyncpg import _testbase
 
 from service.database import Database, DatabaseOptions, ScopedConnection
-from service.database.scope import Frame
+from service.database.scope import Executor
 
 
 class Scoped(ScopedConnection):
@@ -52,7 +52,7 @@ class OnScopedConnection(_testbase.ClusterTestCase):
         self.con = self._entered(Database(options, connection_class=kind))
 
     def _entered(self, database: Database) -> Scoped:
-        async def enter() -> tuple[Any, Frame]:
+        async def enter() -> tuple[Any, Executor]:
             await database.open(self.dsn)
             self._life.push_async_callback(database.close)
             await self._life.enter_async_context(database.scope(self.id()))

@@ -10,9 +10,9 @@ from httpx import ASGITransport, AsyncClient, Response
 
 from containers import Container
 from service import app as application
-from service.access import says_who_may_call
 from service.app import DIAGNOSTICS, ROUTERS, create_app
-from service.wiring import routes_of
+from service.auth.access import says_who_may_call
+from service.web.routes import routes_of
 from tests.auth.conftest import PASSWORD, Person
 from tests.auth.test_router import forged
 

@@ -16,12 +16,12 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 
 from containers import Container
-from service.access import PUBLIC, Public, SignedIn
 from service.app import create_app
+from service.auth.access import PUBLIC, Public, SignedIn
 from service.injection import NotWired, Provide, inject
 from service.users.service import UserService
-from tests.asgi import HOST, scope_of
 from tests.auth.conftest import Person
+from tests.support.asgi import HOST, scope_of
 
 pytestmark = pytest.mark.usefixtures("token_mode")
 

@@ -9,7 +9,7 @@ import pytest
 from httpx import AsyncClient
 
 from containers import Container
-from service.access import Caller
+from service.auth.caller import Caller
 from service.auth.callers import Callers
 from service.auth.tokens import Claims
 from tests.auth.conftest import PASSWORD, Person

@@ -8,8 +8,8 @@ from httpx import AsyncClient, Response
 from pydantic import SecretStr
 
 from containers import Container
+from service.users.errors import LastAdmin
 from service.users.schemas import NewUser
-from service.users.service import LastAdmin
 from tests.auth.conftest import PASSWORD, Person, sign_in
 from tests.conftest import client_of
 

@@ -7,9 +7,9 @@ from httpx import AsyncClient
 from pydantic import SecretStr
 
 from containers import Container
-from service.access import Caller
+from service.auth.caller import Caller
+from service.auth.passwords import PasswordHasher
 from service.auth.schemas import Credentials
-from service.passwords import PasswordHasher
 from service.users.schemas import ChangedPassword
 from tests.auth.conftest import PASSWORD, Person, sign_in
 from tests.conftest import client_of

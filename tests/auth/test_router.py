@@ -11,10 +11,10 @@ from httpx import AsyncClient
 from pydantic import SecretStr
 
 from containers import Container
-from service.auth.options import EXAMPLE_KEY
+from service.auth.passwords import PasswordHasher
+from service.auth.settings import EXAMPLE_KEY
 from service.auth.tokens import Claims, Tokens
 from service.errors import Unauthorized
-from service.passwords import PasswordHasher
 from tests.auth.conftest import PASSWORD, Person, sign_in
 
 pytestmark = pytest.mark.usefixtures("token_mode")

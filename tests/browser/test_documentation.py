@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.browser.chromium import Page, chromium
-from tests.processes import answer, free_port, running
+from tests.support.processes import answer, free_port, running
 
 pytestmark = pytest.mark.browser
 

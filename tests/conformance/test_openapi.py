@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from containers import Container
 from service.users.schemas import NewUser, User
-from tests.processes import answer, free_port, run, running
+from tests.support.processes import answer, free_port, run, running
 
 pytestmark = pytest.mark.conformance
 

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from service.database import Database, DatabaseOptions, DatabaseUnavailable, InvalidDsn, ScopedConnection
-from service.database.hosts import Secret
+from service.database.connect import Secret
 from service.database.initialise import Init
 from tests.database.helpers import opened
 

@@ -7,11 +7,11 @@ import asyncpg
 import pytest
 
 from service.database import DatabaseOptions, InvalidDsn
+from service.database.connect import Connector
 from service.database.failures import reason
-from service.database.hosts import Connector
 from service.database.options import TlsMode
 from service.database.tls import encryption
-from tests.tls import CERTIFICATES, at_a_port
+from tests.support.tls import CERTIFICATES, at_a_port
 
 ROOT = f"sslrootcert={CERTIFICATES / 'ca.crt'}"
 NOT_VERIFIED = "encrypted (TLSv1.3), certificate not verified"

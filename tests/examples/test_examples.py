@@ -22,7 +22,7 @@ from dependency_injector import providers
 
 from examples.second_resource import ContainerWithHttp
 from service.startup import opened
-from tests.processes import answer, end, free_port, run, running
+from tests.support.processes import answer, end, free_port, run, running
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"

@@ -14,7 +14,7 @@ from tests.database.helpers import until
 from tests.faults.load import PATIENCE, SECONDS, Service, fetch, load, serving
 from tests.faults.proxy import proxied
 from tests.faults.servers import Server, copied
-from tests.processes import free_port
+from tests.support.processes import free_port
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from service.migrations import HEAD
 from tests.database.helpers import until
 from tests.faults.load import BACK, CLIENTS, PATIENCE, fetch, serving
 from tests.faults.servers import Server
-from tests.processes import answer, end, free_port, run, running
+from tests.support.processes import answer, end, free_port, run, running
 
 DROP_ALL = "DROP TABLE rows, items, users, idempotency_keys, rate_limits, alembic_version"
 REVISION = "SELECT version_num FROM alembic_version"

@@ -10,7 +10,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from service.database import Database, DatabaseUnavailable, ScopedConnection
-from service.idempotency.keys import Attempt, Idempotency, KeyInUse, KeyUsedOtherwise, fingerprint
+from service.idempotency.errors import KeyInUse, KeyUsedOtherwise
+from service.idempotency.keys import Idempotency, IdempotentRequest, fingerprint
 
 OLD, NEW = b"old secret", b"new secret"
 
@@ -22,7 +23,7 @@ def _content(said: bytes) -> Callable[[], Awaitable[bytes]]:
     return content
 
 
-ATTEMPT = Attempt(key="first", content=_content(b"POST /users/\n{}"), caller=7)
+ATTEMPT = IdempotentRequest(key="first", content=_content(b"POST /users/\n{}"), caller=7)
 
 
 class Made(BaseModel):
@@ -62,7 +63,9 @@ def _idempotency(connection: ScopedConnection, *keys: bytes, patience: float = 3
     return Idempotency(connection, keys=lambda: keys or (OLD,), ttl_seconds=3600, patience=patience)
 
 
-async def _once(database: Database, maker: Maker, idempotency: Idempotency, attempt: Attempt | None = ATTEMPT) -> Made:
+async def _once(
+    database: Database, maker: Maker, idempotency: Idempotency, attempt: IdempotentRequest | None = ATTEMPT
+) -> Made:
     async with database.scope("once"):
         return await idempotency.once(attempt, Made, maker.make, about=lambda made: made.id)
 

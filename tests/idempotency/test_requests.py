@@ -13,8 +13,8 @@ import pytest
 from httpx import AsyncClient
 
 from containers import Container
-from service.passwords import PasswordHasher
-from tests.processes import answer, free_port, running
+from service.auth.passwords import PasswordHasher
+from tests.support.processes import answer, free_port, running
 
 ADA = {"email": "ada@example.com", "password": "correct horse"}
 PEN = {"title": "A pen"}

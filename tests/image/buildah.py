@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from tests.debian import bootstrap, checked, limited, mirror, pip_configuration
+from tests.support.debian import bootstrap, checked, limited, mirror, pip_configuration
 
 _SUITE = "sid"
 

@@ -18,8 +18,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from tests.debian import innermost
 from tests.image.buildah import Buildah, missing
+from tests.support.debian import innermost
 
 pytestmark = pytest.mark.image
 
@@ -140,7 +140,8 @@ def test_the_image_carries_only_what_it_runs(container: Container) -> None:
 def test_the_image_has_all_of_the_documentation_page(container: Container) -> None:
     """For whoever enables it: production has it off."""
     listing = (
-        "import os; from service.documentation.router import assets; print(*map(os.listdir, assets.all_directories))"
+        "import os; from service.operations.documentation.router import assets; "
+        "print(*map(os.listdir, assets.all_directories))"
     )
     listed = container.run("python", "-c", listing).stdout
     for name in ("page.html", "page.js", "swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png"):

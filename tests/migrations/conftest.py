@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from service.migrations import HEAD
-from tests.processes import run
+from tests.support.processes import run
 
 ROOT = Path(__file__).parents[2]
 

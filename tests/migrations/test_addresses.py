@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from service.addresses import address_key
+from service.auth.addresses import address_key
 from service.auth.repository import GET_ACCOUNT
 from service.migrations import MigrationError, runner
 from service.migrations.turn import Connect

@@ -10,7 +10,7 @@ import pytest
 
 from service.migrations import HEAD
 from tests.migrations.conftest import Project
-from tests.processes import BIN
+from tests.support.processes import BIN
 
 MIGRATE = ("python", "-m", "service", "migrate")
 PRODUCTION = {

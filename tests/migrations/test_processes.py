@@ -12,7 +12,7 @@ import pytest
 from service.migrations import HEAD
 from service.migrations.turn import LOCK
 from tests.migrations.conftest import Project
-from tests.processes import end, free_port, running, until_said
+from tests.support.processes import end, free_port, running, until_said
 
 MIGRATE = ("python", "-m", "service", "migrate")
 CONCURRENTLY = (

@@ -10,7 +10,7 @@ from time import sleep
 
 import pytest
 
-from tests.documents import ROOT
+from tests.support.documents import ROOT
 
 pytestmark = pytest.mark.packaging
 

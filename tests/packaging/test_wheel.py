@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.processes import answer, end, free_port, running
+from tests.support.processes import answer, end, free_port, running
 
 pytestmark = pytest.mark.packaging
 
@@ -37,7 +37,7 @@ def test_it_holds_the_container_and_the_service_and_nothing_else(wheel: Path) ->
     names = zipfile.ZipFile(wheel).namelist()
     assert {"containers.py", "service/main.py", "service/py.typed", "service/database/py.typed"} <= set(names)
     assert "service/migrations/versions/0001_users_and_items.py" in names
-    assert {f"service/documentation/static/{name}" for name in ("page.html", "page.js")} <= set(names)
+    assert {f"service/operations/documentation/static/{name}" for name in ("page.html", "page.js")} <= set(names)
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"containers.py", "service"}
 
 

@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from service.database import Database, DatabaseOptions, DatabaseUnavailable, ScopedConnection
-from tests.processes import answer, free_port, run, running
-from tests.tls import at_a_port
+from tests.support.processes import answer, free_port, run, running
+from tests.support.tls import at_a_port
 
 pytestmark = pytest.mark.pgbouncer
 

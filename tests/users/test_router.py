@@ -6,7 +6,7 @@ import pytest
 from httpx import AsyncClient
 
 from containers import Container
-from service.passwords import PasswordHasher
+from service.auth.passwords import PasswordHasher
 
 ADA = {"email": "ada@example.com", "password": "correct horse"}
 

@@ -6,22 +6,22 @@ from fastapi import APIRouter
 
 from benchmarks.http.ours.schemas import Neighbours, NewRecord, Record
 from benchmarks.http.ours.service import RecordService
-from service.access import SignedIn
+from service.auth.access import SignedIn
 from service.injection import Provide, inject
-from service.problems import answers
-from service.types import Id, Limit, Skip
+from service.web.openapi import problem_responses
+from service.web.parameters import Id, Limit, Skip
 
 router = APIRouter(prefix="/records", tags=["records"])
 
 
-@router.get("/{record_id}", summary="Read a record", responses=answers(401, 404))
+@router.get("/{record_id}", summary="Read a record", responses=problem_responses(401, 404))
 @inject
 async def read_record(_: SignedIn, record_id: Id, records: RecordService = Provide["record_service"]) -> Record:
     """One record."""
     return await records.get(record_id)
 
 
-@router.get("/", summary="List records", responses=answers(401))
+@router.get("/", summary="List records", responses=problem_responses(401))
 @inject
 async def list_records(
     _: SignedIn, skip: Skip = 0, limit: Limit = 100, records: RecordService = Provide["record_service"]
@@ -30,21 +30,23 @@ async def list_records(
     return await records.list(skip, limit)
 
 
-@router.post("/", status_code=201, summary="Create a record", responses=answers(401, 413))
+@router.post("/", status_code=201, summary="Create a record", responses=problem_responses(401, 413))
 @inject
 async def create_record(_: SignedIn, new: NewRecord, records: RecordService = Provide["record_service"]) -> Record:
     """Create a record."""
     return await records.create(new)
 
 
-@router.get("/{record_id}/neighbours", summary="Read a record and those beside it", responses=answers(401, 404))
+@router.get(
+    "/{record_id}/neighbours", summary="Read a record and those beside it", responses=problem_responses(401, 404)
+)
 @inject
 async def read_neighbours(_: SignedIn, record_id: Id, records: RecordService = Provide["record_service"]) -> Neighbours:
     """Three records, by three statements."""
     return await records.neighbours(record_id)
 
 
-@router.get("/{record_id}/slow/{seconds}", summary="Read a record, and wait", responses=answers(401, 404))
+@router.get("/{record_id}/slow/{seconds}", summary="Read a record, and wait", responses=problem_responses(401, 404))
 @inject
 async def read_slowly(
     _: SignedIn, record_id: Id, seconds: float, records: RecordService = Provide["record_service"]

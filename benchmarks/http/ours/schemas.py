@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from service.types import Input, Text
+from service.web.input import Input, Text
 
 Line = Annotated[Text, Field(min_length=1, max_length=200)]
 

@@ -1,7 +1,7 @@
 """One key for all spellings of an e-mail address, and an index on admins.
 
 The key of an ASCII address is that address with the letters A to Z in lower case, which PostgreSQL derives by itself. Any
-other address has its key in `email_key`, as `service.addresses.address_key` makes it: PostgreSQL's `lower()` depends on the
+other address has its key in `email_key`, as `service.auth.addresses.address_key` makes it: PostgreSQL's `lower()` depends on the
 locale, and differs from what the service does. So this revision rewrites no row but those that are not ASCII.
 
 While the previous version still runs beside this schema, it reads everything and writes ASCII addresses. It is refused, by
@@ -12,7 +12,7 @@ the old key. Its sign-ins read the whole table, as their index is gone.
 import sqlalchemy as sa
 from alembic import context, op
 
-from service.addresses import address_key
+from service.auth.addresses import address_key
 from service.migrations import MigrationError
 
 revision = "0006"

@@ -1,0 +1,70 @@
+"""Attempts to register and to sign in: limited by e-mail address and by client."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import IPv6Address, ip_address
+
+from limits import RateLimitItem, parse_many
+
+from service.auth.addresses import address_key
+from service.auth.ratelimit.settings import Action
+from service.auth.ratelimit.storage import Hit, RateLimitStorage
+from service.errors import TooManyRequests
+
+_HOST_BITS = 64
+"""What an IPv6 client can choose by itself: whoever has one address of a /64 has them all."""
+
+
+class AttemptLimiter:
+    """Counts attempts, whatever becomes of them, in windows that all workers and machines share.
+
+    `limits`: for each action those per address and those per client, in the notation of the library `limits`.
+    """
+
+    def __init__(self, storage: RateLimitStorage, *, enabled: bool, limits: Mapping[Action, tuple[str, str]]) -> None:
+        self._storage = storage
+        self._enabled = enabled
+        self._limits = {action: tuple(parse_many(text) for text in texts) for action, texts in limits.items()}
+
+    async def check(self, action: Action, *, address: str, client: str | None) -> None:
+        """Count an attempt. Raises `TooManyRequests` when there were too many.
+
+        Call it before any transaction: inside one, a rollback would take the count back. An attempt that its client's
+        limit refuses does not count for the address, so that one client cannot shut out the owners of many.
+
+        `address`: an e-mail address; all its spellings count as one. `client`: the host's IP address; `None` where nobody
+        knows it, which leaves only the limit per address.
+        """
+        if not self._enabled:
+            return
+        hits = list(self._hits(action, address, client))
+        windows = await self._storage.hit(hits)
+        exceeded = [
+            windows[hit.key].seconds_left for hit in hits if hit.key in windows and windows[hit.key].hits > hit.amount
+        ]
+        if exceeded:
+            raise TooManyRequests(retry_after=max(1, math.ceil(max(exceeded))))
+
+    def _hits(self, action: Action, address: str, client: str | None) -> Iterator[Hit]:
+        per_address, per_client = self._limits[action]
+        if client is not None:
+            yield from _each(per_client, action, "client", network(client), first=True)
+        yield from _each(per_address, action, "address", address_key(address), first=client is None)
+
+
+def _each(limits: Sequence[RateLimitItem], *identifiers: str, first: bool) -> Iterator[Hit]:
+    for limit in limits:
+        yield Hit(key=limit.key_for(*identifiers), amount=limit.amount, seconds=limit.get_expiry(), first=first)
+
+
+def network(client: str) -> str:
+    """What counts as one client: an IPv4 address, an IPv6 /64; whatever else a server gives, as it is."""
+    try:
+        address = ip_address(client)
+    except ValueError:
+        return client
+    if not isinstance(address, IPv6Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return f"{IPv6Address(int(address) >> _HOST_BITS << _HOST_BITS)}/64"

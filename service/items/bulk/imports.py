@@ -1,0 +1,84 @@
+"""Many items at once, into PostgreSQL."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+from service.database import ScopedConnection
+from service.idempotency.keys import Idempotency, IdempotentRequest
+from service.items.bulk.errors import BadLines
+from service.items.bulk.formats import Reader
+from service.items.bulk.lines import Mistakes, lines_of
+from service.items.bulk.repository import BulkItemRepository, ItemRecord
+from service.items.bulk.slots import BulkSlots
+from service.items.schemas import Imported
+
+
+class ItemImports:
+    """Reads items from a stream and stores them, all or none, in constant memory.
+
+    `max_bytes` and `max_seconds` are what it may be sent; whoever makes the stream sees to the first.
+    """
+
+    def __init__(
+        self,
+        items: BulkItemRepository,
+        connection: ScopedConnection,
+        slots: BulkSlots,
+        idempotency: Idempotency,
+        max_bytes: int,
+    ) -> None:
+        self.max_bytes = max_bytes
+        self.max_seconds = slots.seconds
+        self._items = items
+        self._connection = connection
+        self._slots = slots
+        self._idempotency = idempotency
+
+    async def run(
+        self,
+        owner_id: int,
+        reader: type[Reader],
+        chunks: AsyncIterator[bytes],
+        attempt: IdempotentRequest | None = None,
+    ) -> Imported:
+        """Give a user the items that are in `chunks`, once for an attempt.
+
+        Raises `BadLines`, `OwnerNotFound`, `TooManyAtOnce`, `TookTooLong` at the limit in time, and what `chunks` and
+        `Idempotency.once` raise. Nothing is stored then.
+        """
+
+        async def copy() -> Imported:
+            async with aclosing(source.read()) as records:
+                await self._items.check_owner(owner_id)
+                await self._items.add_all(records, self._slots.seconds)
+            return Imported(imported=source.count)
+
+        source = _Records(owner_id, reader, chunks)
+        with self._slots.taken():
+            async with self._connection.transaction(isolation="read_committed"), self._slots.limit():
+                await self._items.allow(self._slots.seconds)
+                return await self._idempotency.once(attempt, Imported, copy, about=lambda _: owner_id)
+
+
+class _Records:
+    """What COPY is fed with. From the first bad line on that is in vain, and reading goes on to find the others."""
+
+    def __init__(self, owner_id: int, reader: type[Reader], chunks: AsyncIterator[bytes]) -> None:
+        self.count = 0
+        self._owner_id = owner_id
+        self._mistakes = Mistakes()
+        self._reader = reader(self._mistakes)
+        self._chunks = chunks
+
+    async def read(self) -> AsyncGenerator[ItemRecord, None]:
+        """All items, as COPY takes them. Raises `BadLines` at the end of the stream, or at the hundredth bad line."""
+        async for lines in lines_of(self._chunks):
+            for item in self._reader.items(lines):
+                self.count += 1
+                yield item.title, item.description, self._owner_id
+        for item in self._reader.items((), last=True):
+            self.count += 1
+            yield item.title, item.description, self._owner_id
+        self._mistakes.check()
+        if self.count == 0:
+            raise BadLines([("body", "there is no item in it")])

@@ -1,0 +1,63 @@
+"""Many items at once, into and out of PostgreSQL."""
+
+from collections.abc import AsyncIterator
+from typing import TypeAlias
+
+from asyncpg import ForeignKeyViolationError
+
+from service.database import Cursor, ScopedConnection
+from service.items.errors import OwnerNotFound
+from service.items.repository import ERROR_OF_CONSTRAINT, OWNER_EXISTS
+
+ItemRecord: TypeAlias = tuple[str, str | None, int]
+"""An item's title, description and owner, in the order of `COLUMNS`."""
+
+COLUMNS = ("title", "description", "owner_id")
+
+ALLOW_SECONDS = """
+    SELECT set_config('statement_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $1, true)
+"""
+
+# JSON made by the server takes a third of the time of pydantic's, measured on a million rows.
+ALL_AS_JSON = """
+    SELECT row_to_json(item)::text
+    FROM (SELECT id, title, description, owner_id FROM items ORDER BY id) AS item
+"""
+
+OWNED_AS_JSON = """
+    SELECT row_to_json(item)::text
+    FROM (SELECT id, title, description, owner_id FROM items WHERE owner_id = $1 ORDER BY id) AS item
+"""
+
+_MARGIN = 10.0
+"""Seconds by which the limits of driver and server lie behind the caller's own, which ends things in an orderly way."""
+
+
+class BulkItemRepository:
+    """Moves items in bulk, in the transaction that is open."""
+
+    def __init__(self, connection: ScopedConnection) -> None:
+        self._connection = connection
+
+    async def allow(self, seconds: float) -> None:
+        """Lift the server's limits for short statements: the transaction waits for a client, for up to `seconds`."""
+        await self._connection.execute(ALLOW_SECONDS, f"{round((seconds + _MARGIN) * 1000)}ms")
+
+    async def check_owner(self, owner_id: int) -> None:
+        """Raises `OwnerNotFound`, before anything is sent for nothing."""
+        if not await self._connection.fetchval(OWNER_EXISTS, owner_id):
+            raise OwnerNotFound
+
+    async def add_all(self, records: AsyncIterator[ItemRecord], seconds: float) -> None:
+        """COPY all items, which may take `seconds`. Raises `OwnerNotFound` when their owner is gone at the end."""
+        try:
+            await self._connection.copy_records_to_table(
+                "items", records=records, columns=COLUMNS, timeout=seconds + _MARGIN
+            )
+        except ForeignKeyViolationError as error:
+            raise ERROR_OF_CONSTRAINT[error.constraint_name or ""] from error
+
+    async def as_json(self, owner_id: int | None, seconds: float) -> Cursor:
+        """A cursor on the items of an owner, or of all, in the order of their ids: rows of one column, JSON."""
+        owned = (ALL_AS_JSON,) if owner_id is None else (OWNED_AS_JSON, owner_id)
+        return await self._connection.cursor(*owned, timeout=seconds + _MARGIN)

@@ -1,0 +1,72 @@
+"""The sections of the configuration, each with its defaults. Those of a feature lie with it."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic.dataclasses import dataclass
+
+from service.database import DatabaseOptions, InvalidDsn
+from service.database.dsn import parse
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class DatabaseSettings(DatabaseOptions):
+    """Where PostgreSQL is, and how the pool behaves."""
+
+    dsn: SecretStr | None = None
+    """`postgresql://user:password@host:port/database`. Without it, development and test start a server of their own."""
+    password: SecretStr | None = None
+    """Takes precedence over the DSN's. In a file of the secrets directory it is read again for each new connection."""
+    migrate_on_start: bool | None = None
+    """`None`: in development and test."""
+
+    @field_validator("dsn")
+    @classmethod
+    def _readable(cls, dsn: SecretStr | None) -> SecretStr | None:
+        try:
+            parse(None if dsn is None else dsn.get_secret_value())
+        except InvalidDsn as error:
+            raise ValueError(error.what) from None
+        return dsn
+
+
+class EmbeddedSettings(BaseModel):
+    """The PostgreSQL that development starts by itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data_dir: Path = Path(".poolkeeper/postgres")
+    """Where development keeps its data, relative to the working directory. Tests use a temporary folder."""
+
+
+class PerformanceSettings(BaseModel):
+    """What makes the service fast and could be done without. docs/performance.md has what each is worth."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prepared_routes: bool = True
+    """Whether routes are prepared at the start, as far as they can be; otherwise FastAPI does everything for each request."""
+    batched_admission: bool = True
+    """Whether requests are read in batches while many wait for a connection. It takes the protocol of `poolkeeper serve`."""
+    freeze_gc: bool = True
+    """Whether Python's garbage collector leaves alone what was there at the start, and looks less often at the rest."""
+
+
+class DiagnosticsSettings(BaseModel):
+    """Endpoints that show how the service behaves. Not for production."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = False
+    slow_seconds: Annotated[float, Field(ge=0)] = 10.0
+    """The first wait of `/slowusers/`."""
+
+
+class DocumentationSettings(BaseModel):
+    """The page at `/docs`, and the OpenAPI document that it shows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool | None = None
+    """`None`: in development and test. The page takes passwords, and runs a script that others wrote."""

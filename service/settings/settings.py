@@ -1,0 +1,215 @@
+"""What can be configured, and where each value came from.
+
+Sources, strongest first: environment variables (`POOLKEEPER_DATABASE__DSN`, and `DATABASE_URL` for that one), files in
+`POOLKEEPER_SECRETS_DIR`, `config/<environment>.toml`, `config/base.toml`, the defaults here.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import PrivateAttr, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from service.auth.ratelimit.settings import RateLimitSettings
+from service.auth.settings import MAKE_A_KEY, AuthSettings, PasswordSettings
+from service.idempotency.settings import IdempotencySettings
+from service.items.bulk.settings import BulkSettings
+from service.settings.dsn import named_in_dsn
+from service.settings.sections import (
+    DatabaseSettings,
+    DiagnosticsSettings,
+    DocumentationSettings,
+    EmbeddedSettings,
+    PerformanceSettings,
+)
+from service.settings.sources import (
+    ENV_PREFIX,
+    NESTED,
+    ConfigurationError,
+    Origins,
+    environment_name,
+    explain,
+    read_secret,
+    refuse_unknown_variables,
+    sources,
+)
+from service.web.hosts import ANY, LOCAL_HOSTS
+from service.web.settings import HttpSettings
+
+_LOCAL = frozenset({"development", "test"})
+"""Environments that may start a PostgreSQL of their own, and migrate by themselves."""
+
+
+class Settings(BaseSettings):
+    """All settings, validated. Raises `ConfigurationError`, which names the key and its source."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter=NESTED, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    database: DatabaseSettings = DatabaseSettings()
+    embedded: EmbeddedSettings = EmbeddedSettings()
+    http: HttpSettings = HttpSettings()
+    auth: AuthSettings = AuthSettings()
+    bulk: BulkSettings = BulkSettings()
+    passwords: PasswordSettings = PasswordSettings()
+    limits: RateLimitSettings = RateLimitSettings()
+    idempotency: IdempotencySettings = IdempotencySettings()
+    performance: PerformanceSettings = PerformanceSettings()
+    diagnostics: DiagnosticsSettings = DiagnosticsSettings()
+    documentation: DocumentationSettings = DocumentationSettings()
+
+    _environment: str = PrivateAttr(default_factory=environment_name)
+    _origins: Origins = PrivateAttr(default_factory=Origins)
+    _named_in_dsn: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    def __init__(self, **values: Any) -> None:
+        origins = Origins()
+        try:
+            with origins.recording():
+                refuse_unknown_variables(type(self).model_fields)
+                super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigurationError(explain(error, origins)) from None
+        except SettingsError as error:
+            raise ConfigurationError(f"{error}: {error.__cause__}") from None
+        self._origins = origins
+        self._named_in_dsn = named_in_dsn(self.database, origins)
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The order of sources, each recorded."""
+        return sources(settings_cls, init_settings)
+
+    @model_validator(mode="after")
+    def _fits_the_environment(self) -> Self:
+        if not self.is_local:
+            if self.database.dsn is None:
+                raise ValueError(
+                    f"database.dsn: {self.environment} has no default: set DATABASE_URL or {ENV_PREFIX}DATABASE__DSN"
+                )
+            self.auth.check_for(self.environment)
+        if self.environment == "production":
+            _fit_production(self)
+        return self
+
+    @model_validator(mode="after")
+    def _leaves_connections_to_others(self) -> Self:
+        most = self.database.max_size - 1
+        if self.bulk.max_exports is not None and self.bulk.max_exports > most:
+            raise ValueError(f"bulk.max_exports: must be below database.max_size, that is at most {most}")
+        return self
+
+    def require_for_serving(self) -> None:
+        """Raises `ConfigurationError` for what is missing that a server has to know, and a migration does not."""
+        if self.is_local:
+            return
+        missing = []
+        if not self.auth.has_own_key:
+            missing.append(f"auth.key: {self.environment} has no default: set {ENV_PREFIX}AUTH__KEY; {MAKE_A_KEY}")
+        if not self.http.allowed_hosts:
+            missing.append(
+                f"http.allowed_hosts: {self.environment} has no default: "
+                f"set {ENV_PREFIX}HTTP__ALLOWED_HOSTS to the names that clients use, such as api.example.com"
+            )
+        if missing:
+            raise ConfigurationError("\n".join(missing))
+
+    @property
+    def environment(self) -> str:
+        """The environment's name, from `POOLKEEPER_ENV`."""
+        return self._environment
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is development or test."""
+        return self.environment in _LOCAL
+
+    @property
+    def migrate_on_start(self) -> bool:
+        """Whether the schema is brought up to date when the service starts."""
+        configured = self.database.migrate_on_start
+        return self.is_local if configured is None else configured
+
+    @property
+    def auth_mode(self) -> Literal["token", "open"]:
+        """How a caller is known."""
+        return self.auth.mode or ("open" if self.is_local else "token")
+
+    @property
+    def bulk_slots(self) -> int:
+        """How many imports and exports run at once in this process."""
+        configured = self.bulk.max_exports
+        return min(2, self.database.max_size - 1) if configured is None else configured
+
+    @property
+    def documentation_enabled(self) -> bool:
+        """Whether the service shows its documentation."""
+        configured = self.documentation.enabled
+        return self.is_local if configured is None else configured
+
+    @property
+    def allowed_hosts(self) -> tuple[str, ...]:
+        """The hosts that the service answers to."""
+        return self.http.allowed_hosts or LOCAL_HOSTS
+
+    @property
+    def embedded_data_dir(self) -> Path | None:
+        """Where the embedded server keeps its data; `None` in tests: in a temporary folder."""
+        return None if self.environment == "test" else self.embedded.data_dir
+
+    def origin(self, key: str) -> str:
+        """Where the value of a dotted key came from, for people."""
+        return self._origins.of(key)
+
+    def dsn(self) -> str | None:
+        """The DSN, read anew where it lies in the secrets directory."""
+        return self._secret("database.dsn", self.database.dsn)
+
+    def database_password(self) -> str | None:
+        """The password, read anew where it lies in the secrets directory."""
+        return self._secret("database.password", self.database.password)
+
+    def fingerprint_keys(self) -> Sequence[bytes]:
+        """The secrets that requests' fingerprints are made with: the first makes new ones, all of them are believed."""
+        return [key.get_secret_value().encode() for key in self.auth.keys]
+
+    def _secret(self, key: str, value: SecretStr | None) -> str | None:
+        if (file := self._origins.file(key)) is not None:
+            return read_secret(file)
+        return None if value is None else value.get_secret_value()
+
+
+def _fit_production(settings: Settings) -> None:
+    """Raises `ValueError` for what is handy elsewhere and wrong in production."""
+    if settings.database.migrate_on_start:
+        raise ValueError("database.migrate_on_start: production never migrates at start: run `poolkeeper migrate`")
+    if settings.diagnostics.enabled:
+        raise ValueError("diagnostics.enabled: production does not show how it behaves")
+    if ANY in settings.http.allowed_hosts:
+        raise ValueError("http.allowed_hosts: production answers to names that are given, not to *")
+    if ANY in settings.http.allowed_origins:
+        raise ValueError("http.allowed_origins: production lets the pages of origins that are given call it, not of *")
+
+
+def shown(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Each dotted key with its value for people, also where the DSN gives it; secrets masked."""
+    yield "environment", settings.environment
+    values = settings.model_dump()
+    values["database"] |= settings._named_in_dsn  # noqa: SLF001 - a method in all but form
+    yield from _shown(values)
+
+
+def _shown(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _shown(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", "not set" if value is None else _text(value)
+
+
+def _text(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,114 @@
+"""From settings to an open database, and back."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from dependency_injector.containers import Container
+
+from service.database import Database, DatabaseUnavailable
+from service.database.connect import Secret
+from service.injection import CONTAINER
+from service.migrations import HISTORY, DatabaseAbsent, MigrationError, SchemaAhead
+from service.settings import Settings
+from service.startup.postgres import PostgresServer, postgres_server
+
+logger = logging.getLogger("service")
+
+C = TypeVar("C", bound=Container)
+
+
+@asynccontextmanager
+async def opened(container: C) -> AsyncIterator[C]:
+    """A container with its resources open until the end of the block: what a server runs under, one scope for each request.
+
+    They are closed however the block ends, by cancellation too, and also when one of them cannot be opened and others can.
+    Raises what opening them raises: for the pool, `ConfigurationError`, `EmbeddedServerError` and `MigrationError`.
+    """
+    try:
+        if (opening := container.init_resources()) is not None:
+            await opening
+        yield container
+    finally:
+        if (closing := container.shutdown_resources()) is not None:
+            await closing
+
+
+@asynccontextmanager
+async def container_scope(container: C, name: str) -> AsyncIterator[C]:
+    """The whole life of a script, a command or a job: resources open, in one scope of this name, and closed at the end.
+
+    `async with container_scope(Container(), "import") as container:`. As for `opened`.
+    """
+    before = CONTAINER.set(container)
+    try:
+        async with opened(container), container.providers["database"]().scope(name):
+            yield container
+    finally:
+        CONTAINER.reset(before)
+
+
+async def open_database(
+    database: Database, settings: Settings, password: Secret | None = None
+) -> AsyncIterator[Database]:
+    """The life of the pool, as a resource of the container: migrate where that is wanted, open, and close at the end.
+
+    A server that is not there does not stop it: the schema is migrated when there is one, before any statement.
+    `password`: as for `postgres_server`.
+
+    Raises `EmbeddedServerError`, `InvalidDsn` and `MigrationError`.
+    """
+    async with postgres_server(settings, password) as postgres:
+        prepare = _UpToDate(postgres) if settings.migrate_on_start else None
+        if prepare is not None:
+            try:
+                await prepare()
+            except DatabaseAbsent as error:
+                logger.warning("%s. The service starts without it, and migrates when it is there", error)
+        await database.open(
+            postgres.dsn,
+            password=postgres.password,
+            prepare=prepare and prepare.before_connecting,
+            remote_sslmode=postgres.remote_sslmode,
+        )
+        try:
+            yield database
+        finally:
+            await database.close()
+
+
+class _UpToDate:
+    """Brings the schema up to date, once, when it is first awaited with a server there."""
+
+    def __init__(self, postgres: PostgresServer) -> None:
+        self._postgres = postgres
+        self._turn = asyncio.Lock()
+        self._done = False
+
+    async def __call__(self) -> None:
+        async with self._turn:
+            if (
+                not self._done
+            ):  # pragma: no branch - the second connection of a pool that migrates, in processes of their own
+                await _migrate_if_behind(self._postgres)
+                self._done = True
+
+    async def before_connecting(self) -> None:
+        """The same for the pool, which tells and logs what its own kind of error says."""
+        try:
+            await self()
+        except MigrationError as error:
+            raise DatabaseUnavailable(str(error)) from error
+
+
+async def _migrate_if_behind(postgres: PostgresServer) -> None:
+    from service.migrations import runner  # noqa: PLC0415 - imports Alembic and SQLAlchemy, which serving does not need
+
+    schema = HISTORY.compare(await runner.applied(postgres.connect))
+    try:
+        if schema.behind or schema.ahead:
+            await runner.migrate(postgres.connect)
+    except SchemaAhead as error:
+        logger.warning("%s", error)

@@ -1,0 +1,1 @@
+"""HTTP: everything between the socket and a router. It imports no feature."""

@@ -1,0 +1,33 @@
+"""Types of input that several features share."""
+
+from typing import Annotated
+
+from fastapi import Path, Query
+from starlette.convertors import StringConvertor, register_url_convertor
+
+from service.web.input import BIGINT_MAX
+
+Id = Annotated[int, Path(ge=1, le=BIGINT_MAX, examples=[1])]
+"""A path's id, within PostgreSQL's bigint."""
+
+
+class _IdPart(StringConvertor):
+    """Where an id stands in a path, and no name does: `/users/me` has methods of its own, and not those of a user."""
+
+    regex = "(?!(?:me|export)(?:/|$))[^/]+"
+
+
+register_url_convertor("id", _IdPart())  # `{user_id:id}`
+
+After = Annotated[
+    int,
+    Query(
+        ge=0,
+        le=BIGINT_MAX,
+        description="The id after which to start, to page through what is there. It does not follow what is added: ids are "
+        "given when rows are inserted and seen when they are committed, so a lower id can appear later, as those of a long "
+        "import do",
+    ),
+]
+Skip = Annotated[int, Query(ge=0, le=BIGINT_MAX, description="How many to leave out at the start")]
+Limit = Annotated[int, Query(ge=1, le=500, description="How many to give at most")]
