@@ -246,7 +246,7 @@ async def test_a_page_of_another_origin_can_read_a_500(app_of: AppOf) -> None:
 @pytest.mark.parametrize("path", ["/users/", "/count"])
 async def test_a_body_that_stalls_is_a_408(app_of: AppOf, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the end of its connection: read by FastAPI, or by the route itself."""
-    monkeypatch.setattr("tests.test_middleware.raise_body_limits", lambda *_, **__: None)
+    monkeypatch.setattr("tests.web.test_middleware.raise_body_limits", lambda *_, **__: None)
     async with asyncio.timeout(60):
         answer = await call(app_of(body_seconds="0.05"), "POST", path, [HOST, JSON, CHUNKED], receive=parts(b"{"))
     assert (answer.status, answer.headers["connection"]) == (408, "close")
