@@ -76,9 +76,9 @@ browser-test: .venv/development.stamp
 pgbouncer-test: .venv/development.stamp
 	$(BIN)/pytest -m pgbouncer
 
-# CHECK=1, for CI: benchmarks in a short form, into build/pages; then rows and verdicts are compared with the page in docs
-PAGES := $(if $(CHECK),build/pages,docs)
-compare = $(if $(CHECK),$(1)/bin/python -m benchmarks.pages $(PAGES)/$(2) docs/$(2))
+# CHECK=1, for CI: benchmarks in a short form, into build/pages; then rows and verdicts are compared with the page in docs/generated
+PAGES := $(if $(CHECK),build/pages,docs/generated)
+compare = $(if $(CHECK),$(1)/bin/python -m benchmarks.pages $(PAGES)/$(2) docs/generated/$(2))
 BENCH := .venv-bench/bin/python
 
 traps: .venv-traps/stamp

@@ -1,4 +1,4 @@
-"""Whether a page of results still says what its command finds: `python -m benchmarks.pages build/pages/traps.md docs/traps.md`.
+"""Compare a page of results with a new run: `python -m benchmarks.pages build/pages/traps.md docs/generated/traps.md`.
 
 Figures differ from run to run, so they are not compared. Headings, rows and columns are, and each cell that is a word: a
 verdict, or what a contender does.

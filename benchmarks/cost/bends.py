@@ -1,6 +1,7 @@
 """Where the rate bends: workers, pool sizes and clients.
 
-`python -m benchmarks.cost.bends docs/performance/bends.md` also writes a picture for each number of workers beside the page.
+`python -m benchmarks.cost.bends docs/generated/performance/bends.md` also writes a picture
+for each number of workers beside the page.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """What lists and look-ups take as tables grow, straight from the repositories.
 
-`python -m benchmarks.cost.lists docs/performance/lists.md`; `--rows` names other sizes.
+`python -m benchmarks.cost.lists docs/generated/performance/lists.md`; `--rows` names other sizes.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """The memory of one worker: at its start, with open requests, and after a great many of them.
 
-`python -m benchmarks.cost.memory docs/performance/memory.md`; `--requests` and `--cancelled` make it shorter.
+`python -m benchmarks.cost.memory docs/generated/performance/memory.md`; `--requests` and `--cancelled` make it shorter.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.http docs/benchmarks.md` runs everything and writes the page; `--quick` prints the targets only."""
+"""`python -m benchmarks.http docs/generated/benchmarks.md` measures and writes the page; `--quick` prints the targets."""
 
 import argparse
 import sys

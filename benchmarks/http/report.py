@@ -10,6 +10,7 @@ from benchmarks.http.contenders import (
     AWAKE,
     BATCHED,
     CONTENDERS,
+    ONE,
     OURS,
     OVERLOAD,
     PEAK,
@@ -26,20 +27,25 @@ from benchmarks.http.targets import TARGETS, Target
 _TOO_LONG = {"bare_asgi_held", "pgbench"}
 """Limits that are left out of the pictures: beside them all others would look alike."""
 
+_NAMED_FIRST = ("global_pool", "sqlalchemy_session", "bare_asgi")
+"""The contenders that the first sentence of the page compares with."""
+
 PACKAGES = {"asyncpg", "fastapi", "httptools", "pydantic", "starlette", "uvicorn", "uvloop"}
 
 TEXT = """\
 # Benchmarks
 
-The service over HTTP beside its peers: one PostgreSQL, one table, one response body to the byte. `make bench` runs it all
-again in about a quarter of an hour and writes this page; `make bench-quick` prints in two minutes what the targets need. The
-code is in `benchmarks/http`, a short module for each contender.
+{answer}
+
+The service over HTTP beside its peers: one PostgreSQL, one table, and response bodies that are equal byte for byte. `make bench`
+measures everything again and writes this page in about a quarter of an hour; `make bench-quick` prints the targets in two
+minutes. The code is in `benchmarks/http`, with one short module for each contender.
 
 Run on {date}{kind}, on {machine}: {versions}, PostgreSQL {postgres}.
 
 ## Targets
 
-Ratios of medians of this run. A run says whether they are met; no test does.
+Ratios of medians of this run. The run reports whether they are met; no test enforces them.
 
 {targets}
 
@@ -47,29 +53,30 @@ Ratios of medians of this run. A run says whether they are met; no test does.
 
 - Each contender is one uvicorn worker with uvloop and httptools, without an access log, with a pool of {pool} connections
   that are open from the start. Processors: {processors}.
-- wrk asks on {connections} connections, each again as soon as it has its answer. Rounds are interleaved, each contender
-  once and then each once more; figures are the medians of {rounds} rounds ({rounds_of_one} of {seconds_of_one} s for one row
-  by id, else of 1 s). The spread is from the lowest to the highest rate, as a share of the median.
-- Before anything is measured, each contender has answered every kind of request with the same bytes as all others (a row
-  that was created differs in its id and time).
-- "Processor" is the contender's own processor time for each good answer. It is what the code costs; a machine that is
-  busy with other things changes it less than the rate.
-- PostgreSQL writes without waiting for the disk, the same for all: a commit costs a round trip, and no more.
+- wrk keeps {connections} connections busy: each sends its next request when it has its response. Rounds are interleaved:
+  every contender once, then every contender again.
+  Figures are the medians of {rounds} rounds ({rounds_of_one} of {seconds_of_one} s for one row
+  by id, otherwise of 1 s). The spread is the highest rate minus the lowest, as a share of the median.
+- Before measuring, the run checks that all contenders answer every kind of request with the same bytes (a created row
+  differs in its id and time).
+- "Processor" is the contender's own processor time for each good response. It shows the cost of the code, and a busy
+  machine changes it less than it changes the rate.
+- PostgreSQL writes without waiting for the disk, for all contenders: a commit costs a round trip and nothing else.
 - Poolkeeper is the service itself, with scopes, container, services, repositories, typed responses, problem details and its
-  ordinary middleware on, and with one more resource that was added as [the how-to](add-a-resource.md) says. Its
-  diagnostics, which production does not have, are off. Its uvicorn reads requests with the protocol that `poolkeeper serve` and
-  the container image have (`--http {batched}`). Ratios "ours to it" are those of mode `open`.
-- In mode `token` each request has a token that is verified, and whose user is looked up: one more statement, which no peer
+  ordinary middleware, and with one more resource, added as [the how-to](../add-a-resource.md) describes. Its
+  diagnostics are off, as in production. uvicorn reads requests with the same protocol as in `poolkeeper serve` and
+  the container image (`--http {batched}`). Ratios "ours to it" use mode `open`.
+- In mode `token` each request carries a token. The service verifies it and looks up its user: one more statement, which no peer
   sends. "Users remembered" is the same with `auth.remember_seconds` at 1: the one user of this run is looked up once a second.
-- "Holds a connection" says what a contender, written as its users write it, does with a connection in a request. It decides
-  about requests that wait for something else.
-- The limits, *in italics*, do less than an application has to: no validation and no errors, or no database. Connections that
-  are never given back are never reset. pgbench sends the statements alone, from the contender's processor.
+- "Holds a connection" is how long a request of this contender, written as its users write it, keeps a connection. It matters
+  for requests that wait for something else.
+- The limits, *in italics*, do less than an application must: no validation and no errors, or no database. "Connections
+  never given back" are never reset. pgbench sends only the statements, from the contender's processor.
 
 {tables}
 ## The wait for a connection
 
-64 tasks on 8 connections read a row each, again and again, in one process without HTTP: {waits}
+64 tasks on 8 connections read one row each, repeatedly, in one process without HTTP: {waits}
 """
 
 
@@ -81,6 +88,7 @@ def page(results: Results, plan: Plan, postgres: str, versions: str) -> str:
         machine=machine.described(),
         versions=versions,
         postgres=postgres,
+        answer=_answer(results),
         targets=targets(results),
         pool=POOL,
         processors=machine.Processors().described(),
@@ -97,6 +105,23 @@ def page(results: Results, plan: Plan, postgres: str, versions: str) -> str:
 def versions() -> str:
     """What the contenders are made of."""
     return machine.versions(PACKAGES.union(*(each.packages for each in CONTENDERS)))
+
+
+def _answer(results: Results) -> str:
+    """Return what the run found, in one sentence: the first of the page."""
+    ours = results.figures(ONE, OURS.name)
+    ratios = {
+        name: ours.rate / peer.rate
+        for name in _NAMED_FIRST
+        if ours and (peer := results.figures(ONE, name)) and peer.rate
+    }
+    if ours is None or len(ratios) < len(_NAMED_FIRST):
+        return "One row by id was not measured for all contenders in this run."
+    return (
+        f"**In this run the service answers {ours.rate:,.0f} requests a second for one row by id in mode `open`: "
+        f"{ratios['global_pool']:.1f} times as many as a\nhand-written global pool, {ratios['sqlalchemy_session']:.1f} times "
+        f"an SQLAlchemy session, {ratios['bare_asgi']:.1f} times bare ASGI with asyncpg's pool.**"
+    )
 
 
 def targets(results: Results) -> str:
@@ -143,11 +168,11 @@ def _taking_part(results: Results, work: str) -> list[tuple[Contender, Figures]]
 
 def _sections(results: Results) -> Iterator[str]:
     words = {
-        AWAKE: f"Each contender with a pool of {SMALL_POOL}, to compare the next table with.",
-        SLEEPERS: f"{SLEEPING} requests have read a row and sleep, in the same process; others read meanwhile.",
-        PEAK: "The highest rate, with however many connections.",
-        OVERLOAD: f"{TIMES_TOO_MANY} times the fewest connections that give {SATURATED:.0%} of that: with more, only "
-        "the waits grow. Only good answers are counted.",
+        AWAKE: f"Each contender with a pool of {SMALL_POOL}: the baseline of the next table.",
+        SLEEPERS: f"{SLEEPING} requests have read a row and sleep in the same process, while other requests read.",
+        PEAK: "The highest rate, at the number of connections where it is reached.",
+        OVERLOAD: f"{TIMES_TOO_MANY} times the fewest connections that reach {SATURATED:.0%} of that rate: with more, only "
+        "the waits grow. Only good responses count.",
     }
     for work, title in TITLES.items():
         if not _taking_part(results, work):
@@ -156,7 +181,7 @@ def _sections(results: Results) -> Iterator[str]:
         if work in words:
             yield f"{words[work]}\n"
         elif work == "distant":
-            yield f"Between contender and PostgreSQL: a round trip of {results.round_trip:.1f} ms, as measured.\n"
+            yield f"Between contender and PostgreSQL: a measured round trip of {results.round_trip:.1f} ms.\n"
         yield from _table(results, work)
         yield f"\n![{title}](benchmarks/{work}.svg)\n"
 

@@ -1,4 +1,4 @@
-"""Run all patterns through all scenarios: `python -m benchmarks.traps docs/traps.md`. The page is printed and written."""
+"""Run all patterns through all scenarios: `python -m benchmarks.traps docs/generated/traps.md`. Print and write the page."""
 
 import asyncio
 import sys

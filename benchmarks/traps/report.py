@@ -16,15 +16,17 @@ CELLS = {"holds": "holds", "breaks": "**breaks**", "cannot be expressed": "*cann
 TEXT = """\
 # The traps, as a scoreboard
 
-What a database layer in FastAPI can fall into, each trap tried on a row of patterns: a real PostgreSQL, uvicorn on
-loopback, fresh tables for each cell. Every pattern is used at its best: with the transaction block of its own
+{answer}
+
+Each trap is a mistake that a database layer in FastAPI can make. All patterns try all traps on a real PostgreSQL, under uvicorn
+on loopback, with new tables for each cell. Every pattern is used at its best: with the transaction block of its own
 documentation around each unit of work, never with a commit at the end of the request. The code is in
-`benchmarks/traps`, a short module for each pattern. `make traps` runs it all again, and writes this page.
+`benchmarks/traps`, with one short module for each pattern. `make traps` runs all of them again and writes this page.
 
 Run on {date}, Python {python}, PostgreSQL {postgres}: {versions}.
 
-- *holds*: the trap is avoided.
-- ***breaks***: it is not; [below](#what-was-seen) is what was seen in this run.
+- *holds*: the pattern avoids the trap.
+- ***breaks***: it falls into the trap; [below](#what-was-seen) is what happened in this run.
 - *cannot*: the pattern has no way to express it; the reason is below.
 
 {table}
@@ -38,12 +40,22 @@ Run on {date}, Python {python}, PostgreSQL {postgres}: {versions}.
 def markdown(results: Results, scenarios: Sequence[Scenario], postgres: str) -> str:
     """The whole page."""
     return TEXT.format(
+        answer=_answer(results, scenarios),
         date=datetime.now(UTC).date(),
         python=platform.python_version(),
         postgres=postgres,
         versions=", ".join(_versions(results)),
         table="\n".join(_table(results, scenarios)),
         details="\n\n".join(_details(pattern, row, scenarios) for pattern, row in results.items()),
+    )
+
+
+def _answer(results: Results, scenarios: Sequence[Scenario]) -> str:
+    """Return what the run found, in one sentence: the first of the page."""
+    *others, ours = [sum(result.verdict == "holds" for result in row) for row in results.values()]
+    return (
+        f"**Poolkeeper holds in {ours} of {len(scenarios)} traps, "
+        f"the {len(others)} other patterns in {min(others)} to {max(others)}.**"
     )
 
 
@@ -63,7 +75,7 @@ def _table(results: Results, scenarios: Sequence[Scenario]) -> Iterator[str]:
     for number, scenario in enumerate(scenarios):
         cells = (CELLS[row[number].verdict] for row in results.values())
         yield _row(str(number + 1), title(scenario), *cells)
-    yield _row("", "a deeper function has its connection from", *(pattern.DEEPER for pattern in results))
+    yield _row("", "a deeper function gets its connection from", *(pattern.DEEPER for pattern in results))
     held = (sum(result.verdict == "holds" for result in row) for row in results.values())
     yield _row("", "holds in", *(f"{count} of {len(scenarios)}" for count in held))
 
