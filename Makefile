@@ -1,4 +1,4 @@
-# run, test, check, lock: thin on purpose. The README says the same as plain commands.
+# run, test, check, lock: thin on purpose. The README has the same as plain commands.
 PYTHON ?= python3
 BIN := .venv/bin
 # errors alone: what pip warns of here is the machine's configuration, a screenful of it
@@ -49,7 +49,7 @@ wheel-test: .venv/development.stamp
 image-test: .venv/development.stamp
 	$(BIN)/pytest -m image
 
-# A part of the suite that meets each library, the processes and the README's tour.
+# A part of the suite that meets each library, the processes and the documents' console blocks.
 SMOKE := tests/test_tour.py tests/test_main.py::test_plain_uvicorn_works_by_itself_and_ends_with_its_database tests/cli/test_commands.py tests/settings/test_settings.py tests/web/test_problems.py tests/test_annotations.py \
 	tests/auth tests/users tests/items/test_router.py tests/database/test_connection.py tests/database/test_embedded.py tests/operations/documentation
 

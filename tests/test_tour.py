@@ -1,4 +1,4 @@
-"""The README's console blocks, typed one after the other in an empty folder: what they show is what they answer."""
+"""The console blocks of the documents, typed in an empty folder: the commands print what the pages show."""
 
 import re
 import shutil
@@ -28,17 +28,21 @@ def _pattern(shown: str) -> str:
     return "".join(re.escape(text) + by for text, by in zip(parts[::2], [*found, ""], strict=True))
 
 
-def _steps() -> Iterator[tuple[int, str, str]]:
-    """Each command with its line's number, and what the page says that it prints."""
+def _steps(page: Path) -> Iterator[tuple[int, str, str]]:
+    """Each command with its line's number, and the output that the page shows."""
     number, command, shown = 0, "", list[str]()
-    for line, language, text in lines(ROOT / "README.md"):
+    for line, language, text in lines(page):
         if language == "console" and text.startswith("$ "):
             if command:
                 yield number, command, "\n".join(shown)
             number, command, shown = line, text.removeprefix("$ "), []
         elif language == "console":
             shown.append(text)
-    yield number, command, "\n".join(shown)
+    if command:
+        yield number, command, "\n".join(shown)
+
+
+PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if any(_steps(page))]
 
 
 class Typist:
@@ -80,16 +84,20 @@ class Typist:
         answer(f"http://127.0.0.1:{self._port}/health/live", self._service)
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the tour is typed with curl, which is not installed")
-def test_the_readme_shows_what_is_answered(folder: Path) -> None:
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the pages are typed with curl, which is not installed")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_shows_what_its_commands_print(page: Path, folder: Path) -> None:
     """Every console block of the page, in its order, after `make run`."""
-    steps = list(_steps())
-    assert len(steps) > 12
     with ExitStack() as stack:
         typist = Typist(folder, stack)
         typist.types("make run")
-        for number, command, shown in steps:
+        for number, command, shown in _steps(page):
             said = typist.types(command)
             assert re.fullmatch(_pattern(shown), said), (
-                f"README.md:{number}: {command}\nshows:   {shown}\nanswers: {said}"
+                f"{page.name}:{number}: {command}\nshows:  {shown}\nprints: {said}"
             )
+
+
+def test_the_tour_has_the_pages_that_a_newcomer_types() -> None:
+    """A page whose blocks are no longer found would pass without being typed."""
+    assert {"tutorial.md", "access.md", "configuration.md"} <= {page.name for page in PAGES}

@@ -1,6 +1,6 @@
 """One row by its id, on the oldest and the newest Python, each Debian's own in a bare root. Needs root and debootstrap.
 
-`python -m benchmarks.cost.pythons docs/generated/performance/pythons.md`; `--rounds` and `--seconds` make it shorter.
+`python -m benchmarks.cost.pythons build/pythons.md`; `--rounds` and `--seconds` make it shorter.
 """
 
 import argparse

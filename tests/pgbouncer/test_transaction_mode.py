@@ -1,4 +1,4 @@
-"""A PgBouncer in transaction mode that knows nothing of prepared statements, with the settings that the README has for it."""
+"""A PgBouncer in transaction mode without prepared statements, with the settings that `docs/configuration.md` recommends."""
 
 import asyncio
 import os
@@ -125,7 +125,7 @@ async def test_each_kind_of_statement_works_behind_it(pooled_dsn: str) -> None:
 
 
 async def test_a_parameter_that_it_refuses_is_named(pooled_dsn: str) -> None:
-    """The limits of statements are such, and the README has what to set."""
+    """Limits of statements are startup parameters; `docs/configuration.md` says what to set."""
     database = Database(DatabaseOptions(min_size=0, max_size=1))
     await database.open(pooled_dsn)
     try:

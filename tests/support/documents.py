@@ -1,4 +1,4 @@
-"""Holds the documents to the repository: links, commands, settings, the picture of the graph. `make check` runs it."""
+"""Compare the documents with the repository: links, commands, settings, names of files and modules. `make check` runs it."""
 
 import re
 import shlex
@@ -12,9 +12,7 @@ from urllib.parse import unquote
 
 import typer
 
-from containers import Container
 from service.cli.commands import app
-from service.cli.graph import mermaid
 from service.settings import Settings, shown
 from service.settings.sources import ENV_PREFIX, NESTED
 
@@ -24,19 +22,29 @@ HEADING = re.compile(r" {0,3}#{1,6}\s+(.*?)(?:\s+#+)?\s*")
 CODE = re.compile(r"(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 LINK = re.compile(r"""(?:\]\(\s*<?|^ {0,3}\[(?!\^)[^\]]+\]:\s+<?|\b(?:href|src)=")([^\s)>"]*)""")
 URL = re.compile(r"https?://[\w.-]+(:\d+)?([/?#]\S*)?|mailto:\S+")
-NOT_A_WORD = re.compile(r"\\\n|\d?>+&?\s*[^\s;|&]+")  # a line that goes on, and a file that is written
+NOT_A_WORD = re.compile(r"\\\n|\d?>+&?\s*[^\s;|&]+")  # a line continuation, or a redirection
 BEFORE_A_COMMAND = re.compile(r"\w+=.*|env|exec|export|sudo|time", re.DOTALL)
 PATH = re.compile(
     r"(?:\./|--?[\w-]+=)?((?:benchmarks|config|docs|examples|requirements|service|tests)/[\w./*-]*)(?:::.*)?"
 )
 
-NOT_IN_CI = {"run"}  # it serves until it is ended: tests/test_main.py starts what it starts
+NAME = re.compile(
+    r"(?P<path>(?:benchmarks|config|docs|examples|requirements|service|tests)/[\w./-]*)(?:::\w+)?"
+    r"|(?P<module>service(?:\.\w+)+)(?<!\.py)(?::(?P<attribute>\w+))?"
+    r"|(?P<test>(?:\w+/)*(?:test_\w+\.py|\w+/))"
+)
+"""A file or folder; a module or a name in it; a module or folder of tests, below `tests/`."""
+EXAMPLE = re.compile(r"\bnotes\b|_notes\b")  # the resource that the how-to adds
+MENTION = re.compile(r"\bdocs/[\w./-]+\.(?:md|svg)\b")
 
-Finding = tuple[int, str]  # the line of what was looked at, and what is wrong with it: nothing when that is empty
+NOT_IN_CI = {"run"}  # it serves until it is stopped; tests/test_main.py starts the same command
+
+Finding = tuple[int, str]
+"""The line of a link, command or name, and the mistake in it: an empty string if there is no mistake."""
 
 
 def lines(document: Path) -> Iterator[tuple[int, str | None, str]]:
-    """Each line with its number, and the language of the fenced block that it is in: `None` outside any."""
+    """Yield each line with its number and the language of its fenced block, `None` outside a block."""
     fence = indent = language = ""
     for number, text in enumerate(document.read_text(encoding="utf-8").splitlines(), 1):
         if fence and text.strip().startswith(fence) and not text.strip(f" {fence[0]}"):
@@ -50,7 +58,7 @@ def lines(document: Path) -> Iterator[tuple[int, str | None, str]]:
 
 
 def links(document: Path) -> Iterator[Finding]:
-    """Each link leads to a file or a heading that is there, or has the form of a URL."""
+    """Check that each link leads to an existing file or heading, or has the form of a URL."""
     for number, language, text in lines(document):
         for target in LINK.findall(CODE.sub("", text)) if language is None else ():
             path, _, heading = unquote(target).partition("#")
@@ -61,7 +69,7 @@ def links(document: Path) -> Iterator[Finding]:
 
 
 def anchors(document: Path) -> Iterator[str]:
-    """The names that GitHub gives to the headings."""
+    """Yield the anchors that GitHub makes for the headings."""
     seen: Counter[str] = Counter()
     for _, language, text in lines(document):
         if language is None and (heading := HEADING.fullmatch(text)):
@@ -72,7 +80,7 @@ def anchors(document: Path) -> Iterator[str]:
 
 
 def commands(document: Path) -> Iterator[Finding]:
-    """Each command of a shell block names what there is."""
+    """Check that each command of a shell block names existing targets, options, modules and files."""
     script, start = "", 0
     for number, language, text in lines(document):
         if language in {"sh", "bash", "console"} and (script or language != "console" or text.startswith("$ ")):
@@ -81,7 +89,7 @@ def commands(document: Path) -> Iterator[Finding]:
             lexer.whitespace_split = True
             try:
                 words = list(lexer)
-            except ValueError:  # a quote or a backslash is open: the command goes on in the next line
+            except ValueError:  # a quote or a backslash is open: the command continues in the next line
                 continue
             script = ""
             for is_end, part in groupby(words, lambda word: not word.strip("();<>|&")):
@@ -92,7 +100,7 @@ def commands(document: Path) -> Iterator[Finding]:
 
 
 def wrong_words(words: list[str]) -> Iterator[str]:
-    """What a command names and the repository does not have."""
+    """Yield the names in a command that do not exist in the repository."""
     name, arguments = Path(words[0]).name, words[1:]
     if name == "make":
         yield from wrong_targets(word for word in arguments if not re.match(r"-|\w+=", word))
@@ -109,7 +117,7 @@ def wrong_words(words: list[str]) -> Iterator[str]:
 
 
 def wrong_targets(words: Iterable[str]) -> Iterator[str]:
-    """The targets that the Makefile does not have, and those that CI does not run."""
+    """Yield the targets that the Makefile lacks or that CI does not run."""
     makefile, ci = ((ROOT / file).read_text(encoding="utf-8") for file in ("Makefile", ".ci/run"))
     targets = " ".join(re.findall(r"^([a-z][\w -]*):(?!=)", makefile, re.MULTILINE)).split()
     run_in_ci = " ".join(re.findall(r"^ *make (.*)", ci, re.MULTILINE)).split()
@@ -121,7 +129,7 @@ def wrong_targets(words: Iterable[str]) -> Iterator[str]:
 
 
 def wrong_arguments(arguments: list[str]) -> Iterator[str]:
-    """The subcommands, arguments and options that `poolkeeper` does not have."""
+    """Yield the subcommands, arguments and options that `poolkeeper` lacks."""
     command: Any = typer.main.get_command(app)
     rest = iter(arguments)
     given = 0
@@ -139,7 +147,7 @@ def wrong_arguments(arguments: list[str]) -> Iterator[str]:
 
 
 def variables(document: Path) -> Iterator[Finding]:
-    """Each `POOLKEEPER_...` is a setting, or the first part of one where it ends with `__`."""
+    """Check that each `POOLKEEPER_...` is a setting, or the first part of one if it ends with `__`."""
     keys = dict(shown(Settings.model_construct())).keys() - {"environment"} | {"env", "config_dir", "secrets_dir"}
     known = [ENV_PREFIX + key.upper().replace(".", NESTED) for key in keys]
     for number, _, text in lines(document):
@@ -148,17 +156,47 @@ def variables(document: Path) -> Iterator[Finding]:
             yield number, "" if right else f"there is no setting {name}"
 
 
-def picture(document: Path) -> Iterator[Finding]:
-    """The Mermaid block is the container's graph."""
-    block = {number: text for number, language, text in lines(document) if language == "mermaid"}
-    right = "\n".join(block.values()) == mermaid(Container())
-    yield min(block, default=1), "" if right else "the Mermaid block is not what `poolkeeper graph` prints"
+def names(document: Path) -> Iterator[Finding]:
+    """Check that each file, module and test in backticks exists."""
+    for number, language, text in lines(document):
+        for _, code in CODE.findall(text) if language is None else ():
+            if (name := NAME.fullmatch(code)) and not re.search(EXAMPLE, code):
+                yield number, "" if exists(name) else f"there is no {code}"
+
+
+def exists(name: re.Match[str]) -> bool:
+    """Return whether the repository has the file or module of this name."""
+    if name["path"]:
+        return (ROOT / name["path"]).exists()
+    if name["test"]:
+        return (ROOT / "tests" / name["test"]).exists()
+    *packages, last = name["module"].split(".")
+    if name["attribute"]:
+        return has(ROOT.joinpath(*packages, last), name["attribute"])
+    module = ROOT.joinpath(*packages, last)
+    return has(module) or has(ROOT.joinpath(*packages), last)
+
+
+def has(module: Path, attribute: str = "") -> bool:
+    """Return whether the module exists and its text contains the attribute. Importing `service.main` has side effects."""
+    files = [file for file in (module.with_suffix(".py"), module / "__init__.py") if file.exists()]
+    return any(re.search(rf"\b{attribute}\b", file.read_text(encoding="utf-8")) for file in files)
+
+
+def mentions(source: Path) -> Iterator[Finding]:
+    """Check that each page of `docs/` that a source file mentions exists."""
+    for number, text in enumerate(source.read_text(encoding="utf-8").splitlines(), 1):
+        for page in MENTION.findall(text):
+            yield number, "" if (ROOT / page).exists() else f"there is no {page}"
 
 
 if __name__ == "__main__":
     entrance = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples/README.md"]
     pages = [*entrance, *sorted((ROOT / "docs").rglob("*.md"))]
-    checks = ((links, pages), (commands, pages), (variables, entrance), (picture, entrance[:1]))
+    sources = [ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / ".ci/run", ROOT / "containers.py"]
+    for folder in ("service", "tests", "benchmarks", "examples"):
+        sources.extend(sorted((ROOT / folder).rglob("*.py")))
+    checks = ((links, pages), (commands, pages), (variables, pages), (names, pages), (mentions, sources))
     found = [(check.__name__, page, *finding) for check, part in checks for page in part for finding in check(page)]
     if mistakes := [f"{page.relative_to(ROOT)}:{line}: {mistake}" for _, page, line, mistake in found if mistake]:
         sys.exit("\n".join(mistakes))

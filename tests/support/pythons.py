@@ -1,7 +1,7 @@
 """The README's two commands in bare roots of Debian's releases, each with its own Python: `make pythons`. Needs root.
 
 Each root is made in a folder that goes at the end. In it, as root and then as an ordinary user: `make run`, an answer, Ctrl-C,
-and the suite or a part of it, with the README's tour.
+and the suite or a part of it, with the documents' console blocks.
 """
 
 import os
