@@ -1,7 +1,10 @@
 """The whole object graph, on one page.
 
 The graph is synchronous: nothing depends on `pool`, which only opens and closes what `database` is. So every other
-provider gives its object at once, in a request, a job, a script or a test.
+provider returns its object at once, in a request, a job, a script or a test.
+
+A class that is configured takes its section of the settings whole. A new feature is added at the two places marked
+`new feature`: its imports, and its section.
 """
 
 from dependency_injector import containers, providers
@@ -31,6 +34,8 @@ from service.users.repository import UserRepository
 from service.users.service import UserService
 from service.web.drain import Drain
 
+# new feature: its imports go above, in alphabetical order
+
 
 class Container(containers.DeclarativeContainer):
     """What the service is made of. Routers are wired by `create_app`; other modules that use `@inject` are named here."""
@@ -38,67 +43,51 @@ class Container(containers.DeclarativeContainer):
     instance_type = WiredContainer
     wiring_config = containers.WiringConfiguration(modules=[])
 
+    # Settings
     settings = providers.Singleton(Settings)
 
-    connection_init = providers.Object(())  # an async function, or several, for each new connection: codecs
-    database_password: providers.Object[Secret | None] = providers.Object(
-        None
-    )  # a function, async or not, in the place of the setting: IAM, Vault
+    # Database
+    connection_init = providers.Object(())  # one async function, or several, run on each new connection: codecs
+    database_password: providers.Object[Secret | None] = providers.Object(None)  # replaces the setting: IAM, Vault
     database = providers.Singleton(Database, settings.provided.database, init=connection_init)
     pool = providers.Resource(open_database, database, settings, database_password)
     connection = providers.Singleton(ScopedConnection, database)
 
-    passwords = providers.Singleton(
-        PasswordHasher,
-        memory_kib=settings.provided.passwords.memory_kib,
-        time_cost=settings.provided.passwords.time_cost,
-        threads=settings.provided.passwords.threads,
-        min_length=settings.provided.passwords.min_length,
-        max_waiting=settings.provided.passwords.max_waiting,
-    )
-    tokens = providers.Singleton(
-        Tokens,
-        key=settings.provided.auth.key,
-        previous_key=settings.provided.auth.previous_key,
-        issuer=settings.provided.auth.issuer,
-        audience=settings.provided.auth.audience,
-        seconds=settings.provided.auth.token_seconds,
-    )
+    # Sign-in
+    passwords = providers.Singleton(PasswordHasher, settings.provided.passwords)
+    tokens = providers.Singleton(Tokens, settings.provided.auth)
     account_repository = providers.Factory(AccountRepository, connection)
     auth_service = providers.Factory(AuthService, account_repository, passwords, tokens)
-    callers = providers.Singleton(Callers, account_repository, settings.provided.auth.remember_seconds)
+    callers = providers.Singleton(Callers, account_repository, settings.provided.auth)
     token_authentication = providers.Singleton(TokenAuthentication, callers, tokens)
     open_authentication = providers.Singleton(OpenAuthentication, callers, tokens)
-    auth_mode = providers.Singleton(str, settings.provided.auth_mode)  # read once: five microseconds each time else
+    auth_mode = providers.Singleton(str, settings.provided.auth_mode)  # a Singleton: reading it each time takes 5 us
     authentication = providers.Selector(auth_mode, token=token_authentication, open=open_authentication)
-
     rate_limits = providers.Singleton(RateLimitStorage, connection)
-    attempts = providers.Singleton(
-        AttemptLimiter,
-        rate_limits,
-        enabled=settings.provided.limits.enabled,
-        limits=settings.provided.limits.of_attempts,
-    )
+    attempts = providers.Singleton(AttemptLimiter, rate_limits, settings.provided.limits)
+
+    # Idempotency
     idempotency = providers.Singleton(
-        Idempotency,
-        connection,
-        keys=settings.provided.fingerprint_keys,
-        ttl_seconds=settings.provided.idempotency.ttl_seconds,
+        Idempotency, connection, settings.provided.idempotency, secrets=settings.provided.auth.keys
     )
 
+    # Users
     user_repository = providers.Factory(UserRepository, connection)
     user_service = providers.Factory(UserService, user_repository, connection, passwords, idempotency, callers)
 
+    # Items
     item_repository = providers.Factory(ItemRepository, connection)
     item_service = providers.Factory(ItemService, item_repository, idempotency)
-
-    bulk_slots = providers.Singleton(BulkSlots, settings.provided.bulk_slots, settings.provided.bulk.max_seconds)
     bulk_item_repository = providers.Factory(BulkItemRepository, connection)
+    bulk_slots = providers.Singleton(BulkSlots, settings.provided.bulk, slots=settings.provided.bulk_slots)
     item_imports = providers.Factory(
-        ItemImports, bulk_item_repository, connection, bulk_slots, idempotency, settings.provided.bulk.max_bytes
+        ItemImports, bulk_item_repository, connection, bulk_slots, idempotency, settings.provided.bulk
     )
     item_exports = providers.Factory(ItemExports, bulk_item_repository, connection, bulk_slots)
 
-    drain = providers.Singleton(Drain, settings.provided.http.drain_seconds)
+    # new feature: its section goes here
+
+    # Operations
+    drain = providers.Singleton(Drain, settings.provided.http)
     health_service = providers.Factory(HealthService, database, connection, drain)
-    slow_countdown = providers.Singleton(Countdown, settings.provided.diagnostics.slow_seconds)
+    slow_countdown = providers.Singleton(Countdown, settings.provided.diagnostics)

@@ -32,6 +32,7 @@ from service.web.middleware import BodyLimits, Edge, Hosts, RequestScope, check_
 from service.web.parameters import Id
 from service.web.server.admission import ADMISSION, Admission
 from service.web.server.protocol import BatchedProtocol
+from service.web.settings import HttpSettings
 
 _ROUNDS = 20
 _TIMES = 1000
@@ -133,7 +134,7 @@ _apps: dict[Stage, ASGIApp] = {}
 
 def _edge(app: ASGIApp) -> ASGIApp:
     guards = [Hosts(["127.0.0.1"]).check, check_query, check_loopback]
-    return Edge(app, Drain(0), guards, 0)
+    return Edge(app, Drain(HttpSettings(drain_seconds=0)), guards, 0)
 
 
 def _scoped(stage: Stage) -> ASGIApp:

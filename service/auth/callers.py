@@ -7,6 +7,7 @@ from time import monotonic
 
 from service.auth.caller import Caller
 from service.auth.repository import AccountRepository
+from service.auth.settings import AuthSettings
 from service.auth.tokens import Claims
 
 _REMEMBERED = 10_000
@@ -21,15 +22,15 @@ class _Known:
 
 
 class Callers:
-    """Asks PostgreSQL who a token speaks for, and believes what it said for `seconds`; with 0, it asks each time.
+    """Asks PostgreSQL who a token speaks for, and believes what it said for `remember_seconds`; with 0, it asks each time.
 
     What is done to a user is done inside `changing`, which ends its tokens at once in this process. Another process, which
     does not hear of it, believes its own answer to the end. Only a good answer is remembered.
     """
 
-    def __init__(self, accounts: AccountRepository, seconds: float) -> None:
+    def __init__(self, accounts: AccountRepository, settings: AuthSettings) -> None:
         self._accounts = accounts
-        self._seconds = seconds
+        self._seconds = settings.remember_seconds
         self._known: dict[int, _Known] = {}
         """By user, in the order in which they were asked about."""
         self._changes = 0

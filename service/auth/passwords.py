@@ -11,6 +11,7 @@ from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from service.auth.errors import PasswordTooShort, TooManyPasswords
+from service.auth.settings import PasswordSettings
 
 T = TypeVar("T")
 
@@ -28,22 +29,19 @@ def normalized(password: str) -> str:
 
 
 class PasswordHasher:
-    """Hashes in threads of its own, so that at most `threads` hashes take memory and processor time at once.
+    """Hashes passwords in a few threads, so that only as many hashes take memory and processor time at once.
 
-    `memory_kib`, `time_cost`: argon2id's memory in KiB and number of passes; parallelism is 1, one thread per hash.
-    `min_length`: code points that a new password must have, normalized. `max_waiting`: how many are hashed or wait for it at
-    once; without a bound, clients by the thousand would have everybody wait for minutes. The next is refused with
-    `TooManyPasswords`.
+    At most `max_waiting` passwords are hashed or wait for a thread; the next one is refused with `TooManyPasswords`. Without
+    that bound, thousands of clients would make each other wait for minutes.
     """
 
-    def __init__(
-        self, *, memory_kib: int, time_cost: int, threads: int, min_length: int, max_waiting: int = 200
-    ) -> None:
-        self._min_length = min_length
-        self._max_waiting = max_waiting
+    def __init__(self, settings: PasswordSettings) -> None:
+        self._min_length = settings.min_length
+        self._max_waiting = settings.max_waiting
         self._waiting = 0
-        self._hasher = PasswordHash((Argon2Hasher(time_cost=time_cost, memory_cost=memory_kib, parallelism=1),))
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="password")
+        argon2 = Argon2Hasher(time_cost=settings.time_cost, memory_cost=settings.memory_kib, parallelism=1)
+        self._hasher = PasswordHash((argon2,))
+        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="password")
         self._of_nobody = self._threads.submit(self._hasher.hash, token_urlsafe())
 
     async def hash(self, password: str) -> str:

@@ -7,8 +7,9 @@ from time import time
 from typing import Annotated
 
 import jwt
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field
 
+from service.auth.settings import AuthSettings
 from service.errors import Unauthorized
 from service.web.input import BIGINT_MAX
 
@@ -33,19 +34,17 @@ class Claims(BaseModel):
 class Tokens:
     """Issues and reads tokens.
 
-    `key` signs, `previous_key` is still believed: so that keys can be changed without signing everybody out. `seconds`: how
-    long a token is good for. The id of a key in a token's header is made from the key itself.
+    `key` signs, and tokens signed by `previous_key` are still accepted, so that a change of keys signs no user out. A
+    token's header has the id of its key, which is made from the key itself.
     """
 
-    def __init__(
-        self, *, key: SecretStr, previous_key: SecretStr | None, issuer: str, audience: str, seconds: int
-    ) -> None:
-        keys = [known.get_secret_value() for known in (key, previous_key) if known is not None]
-        self.seconds = seconds
-        self._keys = {_key_id(known): known for known in keys}
+    def __init__(self, settings: AuthSettings) -> None:
+        keys = [key.get_secret_value() for key in settings.keys]
+        self.seconds = settings.token_seconds
+        self._keys = {_key_id(key): key for key in keys}
         self._key_id = _key_id(keys[0])
-        self._issuer = issuer
-        self._audience = audience
+        self._issuer = settings.issuer
+        self._audience = settings.audience
         self._checked = lru_cache(_REMEMBERED)(self._check)
 
     def issue(self, claims: Claims) -> str:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-from pydantic import TypeAdapter
+from pydantic import SecretStr, TypeAdapter
 
 from service.database import ScopedConnection
 from service.idempotency.errors import KeyInUse, KeyUsedOtherwise
+from service.idempotency.settings import IdempotencySettings
 
 A = TypeVar("A")
 
@@ -69,22 +70,27 @@ class IdempotentRequest:
 class Idempotency:
     """Runs work once for each caller and key, and keeps its answer for `ttl_seconds`.
 
-    Requests are compared by their HMAC-SHA-256, for a plain hash of a body with a password in it could be guessed.
-    `keys` gives its secrets: the first makes new fingerprints, and those of all others are believed, so that a secret can be
-    changed. `patience`: seconds to wait for another request with the same key.
+    Requests are compared by their HMAC-SHA-256: a plain hash of a body that contains a password could be guessed.
+
+    Args:
+        connection: Where keys and answers are stored.
+        settings: How long they are kept.
+        secrets: Keys of the HMAC. The first makes new fingerprints; those of the others are still recognised, so that a
+            secret can be changed.
+        patience: Seconds to wait for another request with the same key.
     """
 
     def __init__(
         self,
         connection: ScopedConnection,
+        settings: IdempotencySettings,
         *,
-        keys: Callable[[], Sequence[bytes]],
-        ttl_seconds: int,
+        secrets: Sequence[SecretStr],
         patience: float = 5.0,
     ) -> None:
         self._connection = connection
-        self._keys = keys
-        self._ttl_seconds = ttl_seconds
+        self._ttl_seconds = settings.ttl_seconds
+        self._secrets = [secret.get_secret_value().encode() for secret in secrets]
         self._patience = patience
         self._turns: WeakValueDictionary[tuple[int, str], asyncio.Lock] = WeakValueDictionary()
 
@@ -110,7 +116,7 @@ class Idempotency:
                 attempt.replayed()
                 return _json(answer).validate_json(await self._kept(attempt))
             done = await work()
-            made = fingerprint(await attempt.content(), self._keys()[0])
+            made = fingerprint(await attempt.content(), self._secrets[0])
             kept = _json(answer).dump_json(done).decode()
             await self._connection.execute(STORE_ANSWER, _caller(attempt), attempt.key, made, kept, about(done))
         return done
@@ -147,7 +153,7 @@ class Idempotency:
         kept = await self._connection.fetchrow(GET_ANSWER, _caller(attempt), attempt.key)
         assert kept is not None  # the conflict locked it
         content = await attempt.content()
-        if not any(hmac.compare_digest(kept["fingerprint"], fingerprint(content, key)) for key in self._keys()):
+        if not any(hmac.compare_digest(kept["fingerprint"], fingerprint(content, secret)) for secret in self._secrets):
             raise KeyUsedOtherwise
         answer: str = kept["answer"]
         return answer

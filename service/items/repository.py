@@ -2,9 +2,8 @@
 
 import builtins
 
-from asyncpg import ForeignKeyViolationError
-
 from service.database import ScopedConnection
+from service.database.constraints import constraint_errors
 from service.errors import Tags
 from service.items.errors import OwnerNotFound
 from service.items.schemas import ChangedItem, Item, NewItem
@@ -72,10 +71,8 @@ class ItemRepository:
 
     async def add(self, owner_id: int, new: NewItem) -> Item:
         """Store an item. Raises `OwnerNotFound` when its owner does not exist."""
-        try:
+        with constraint_errors(ERROR_OF_CONSTRAINT):
             row = await self._connection.fetchrow(INSERT_ITEM, new.title, new.description, owner_id)
-        except ForeignKeyViolationError as error:
-            raise ERROR_OF_CONSTRAINT[error.constraint_name or ""] from error
         assert row is not None  # RETURNING
         return Item(*row)
 

@@ -1,9 +1,8 @@
 """The sections of the configuration, each with its defaults. Those of a feature lie with it."""
 
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 from pydantic.dataclasses import dataclass
 
 from service.database import DatabaseOptions, InvalidDsn
@@ -51,22 +50,3 @@ class PerformanceSettings(BaseModel):
     """Whether requests are read in batches while many wait for a connection. It takes the protocol of `poolkeeper serve`."""
     freeze_gc: bool = True
     """Whether Python's garbage collector leaves alone what was there at the start, and looks less often at the rest."""
-
-
-class DiagnosticsSettings(BaseModel):
-    """Endpoints that show how the service behaves. Not for production."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    enabled: bool = False
-    slow_seconds: Annotated[float, Field(ge=0)] = 10.0
-    """The first wait of `/slowusers/`."""
-
-
-class DocumentationSettings(BaseModel):
-    """The page at `/docs`, and the OpenAPI document that it shows."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    enabled: bool | None = None
-    """`None`: in development and test. The page takes passwords, and runs a script that others wrote."""

@@ -4,7 +4,7 @@ Sources, strongest first: environment variables (`POOLKEEPER_DATABASE__DSN`, and
 `POOLKEEPER_SECRETS_DIR`, `config/<environment>.toml`, `config/base.toml`, the defaults here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -15,11 +15,11 @@ from service.auth.ratelimit.settings import RateLimitSettings
 from service.auth.settings import MAKE_A_KEY, AuthSettings, PasswordSettings
 from service.idempotency.settings import IdempotencySettings
 from service.items.bulk.settings import BulkSettings
+from service.operations.diagnostics.settings import DiagnosticsSettings
+from service.operations.documentation.settings import DocumentationSettings
 from service.settings.dsn import named_in_dsn
 from service.settings.sections import (
     DatabaseSettings,
-    DiagnosticsSettings,
-    DocumentationSettings,
     EmbeddedSettings,
     PerformanceSettings,
 )
@@ -172,10 +172,6 @@ class Settings(BaseSettings):
     def database_password(self) -> str | None:
         """The password, read anew where it lies in the secrets directory."""
         return self._secret("database.password", self.database.password)
-
-    def fingerprint_keys(self) -> Sequence[bytes]:
-        """The secrets that requests' fingerprints are made with: the first makes new ones, all of them are believed."""
-        return [key.get_secret_value().encode() for key in self.auth.keys]
 
     def _secret(self, key: str, value: SecretStr | None) -> str | None:
         if (file := self._origins.file(key)) is not None:

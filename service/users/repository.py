@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
-from asyncpg import Record, UniqueViolationError
+from asyncpg import Record
 
 from service.auth.addresses import address_key
 from service.database import ScopedConnection
+from service.database.constraints import constraint_errors
 from service.errors import Tags
 from service.items.schemas import Item
 from service.users.errors import EmailTaken
@@ -117,10 +118,8 @@ class UserRepository:
 
     async def add(self, email: str, password_hash: str) -> User:
         """Store a user. Raises `EmailTaken` when the address is there already, however it is spelt."""
-        try:
+        with constraint_errors(ERROR_OF_CONSTRAINT):
             row = await self._connection.fetchrow(INSERT_USER, email, password_hash, _stored_key(email))
-        except UniqueViolationError as error:
-            raise ERROR_OF_CONSTRAINT[error.constraint_name or ""] from error
         assert row is not None  # RETURNING
         return User(row["id"], row["email"], row["is_active"], [])
 
@@ -139,10 +138,8 @@ class UserRepository:
         Raises `EmailTaken`.
         """
         email_key = change.email and _stored_key(change.email)
-        try:
+        with constraint_errors(ERROR_OF_CONSTRAINT):
             rows = await self._connection.fetch(UPDATE_USER, user_id, change.email, change.is_active, email_key, tags)
-        except UniqueViolationError as error:
-            raise ERROR_OF_CONSTRAINT[error.constraint_name or ""] from error
         return _user(rows) if rows else None
 
     async def make_admin(self, user_id: int) -> None:

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from service.web.settings import HttpSettings
+
 logger = logging.getLogger("service")
 
 _STRAGGLERS = 0.2
@@ -21,10 +23,10 @@ _STRAGGLERS = 0.2
 
 
 class Drain:
-    """Whether the service is stopping. `seconds`: how long answers say `Connection: close` before the server stops."""
+    """Whether the service is stopping."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, settings: HttpSettings) -> None:
+        self._seconds = settings.drain_seconds
         self.active = False
 
     @contextmanager

@@ -11,6 +11,7 @@ from httpx import AsyncClient
 from containers import Container
 from service.auth.caller import Caller
 from service.auth.callers import Callers
+from service.auth.settings import AuthSettings
 from service.auth.tokens import Claims
 from tests.auth.conftest import PASSWORD, Person
 
@@ -133,7 +134,7 @@ class _Accounts:
 async def test_an_answer_that_a_change_has_overtaken_is_not_remembered() -> None:
     """It may say what was so before the change."""
     accounts = _Accounts()
-    callers = Callers(accounts, 60)  # type: ignore[arg-type]
+    callers = Callers(accounts, AuthSettings(remember_seconds=60))  # type: ignore[arg-type]
     accounts.may_answer.clear()
     asking = asyncio.create_task(callers.of(ADA))
     await asyncio.sleep(0)
@@ -149,7 +150,7 @@ async def test_an_answer_that_a_change_has_overtaken_is_not_remembered() -> None
 async def test_a_change_that_fails_has_the_user_asked_about_again() -> None:
     """For it may have been done all the same: a connection that is lost in COMMIT leaves that open."""
     accounts = _Accounts()
-    callers = Callers(accounts, 60)  # type: ignore[arg-type]
+    callers = Callers(accounts, AuthSettings(remember_seconds=60))  # type: ignore[arg-type]
     await callers.of(ADA)
     with pytest.raises(ConnectionError), callers.changing(ADA.sub):
         raise ConnectionError
@@ -161,7 +162,7 @@ async def test_so_many_users_are_remembered_and_no_more(monkeypatch: pytest.Monk
     """The one who was asked about longest ago makes room."""
     monkeypatch.setattr("service.auth.callers._REMEMBERED", 2)
     accounts = _Accounts()
-    callers = Callers(accounts, 60)  # type: ignore[arg-type]
+    callers = Callers(accounts, AuthSettings(remember_seconds=60))  # type: ignore[arg-type]
     for user_id in (1, 2, 3):
         await callers.of(Claims(sub=user_id, ver=0))
     for user_id, asked in ((2, 3), (3, 3), (1, 4)):

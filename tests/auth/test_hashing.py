@@ -7,12 +7,13 @@ import pytest
 
 from service.auth.errors import PasswordTooShort, TooManyPasswords
 from service.auth.passwords import PasswordHasher, normalized
+from service.auth.settings import PasswordSettings
 
 
 @pytest.fixture
 def hasher() -> PasswordHasher:
     """A hasher that is as quick as argon2 allows, with two threads."""
-    return PasswordHasher(memory_kib=8, time_cost=1, threads=2, min_length=1)
+    return PasswordHasher(PasswordSettings(memory_kib=8, time_cost=1, threads=2, min_length=1))
 
 
 async def test_a_hash_fits_its_password_alone(hasher: PasswordHasher) -> None:
@@ -28,7 +29,7 @@ async def test_a_hash_fits_its_password_alone(hasher: PasswordHasher) -> None:
 async def test_hashing_leaves_the_event_loop_free() -> None:
     """While hashes of a second are made, the loop goes on; and there are never more at once than threads."""
     others = set(threading.enumerate())  # an application that was tested before may still have its own
-    hasher = PasswordHasher(memory_kib=64 * 1024, time_cost=4, threads=1, min_length=1)
+    hasher = PasswordHasher(PasswordSettings(memory_kib=64 * 1024, time_cost=4, threads=1, min_length=1))
     hashing = asyncio.gather(*(hasher.hash("x") for _ in range(4)))
     turns = 0
     while not hashing.done():
@@ -41,7 +42,7 @@ async def test_hashing_leaves_the_event_loop_free() -> None:
 
 async def test_only_so_many_wait_for_a_thread() -> None:
     """The fifth is refused at once, whether it would hash or verify; when the others are done there is room again."""
-    hasher = PasswordHasher(memory_kib=8 * 1024, time_cost=2, threads=1, min_length=1, max_waiting=4)
+    hasher = PasswordHasher(PasswordSettings(memory_kib=8 * 1024, time_cost=2, threads=1, min_length=1, max_waiting=4))
     hashing = [asyncio.create_task(hasher.hash("x")) for _ in range(4)]
     await asyncio.sleep(0)  # they begin
     with pytest.raises(TooManyPasswords):
@@ -85,7 +86,7 @@ async def test_a_password_is_right_in_each_way_of_typing_it(hasher: PasswordHash
 
 async def test_the_length_is_that_of_the_normalized_password() -> None:
     """Four letters with accents are four characters, however they are typed."""
-    hasher = PasswordHasher(memory_kib=8, time_cost=1, threads=1, min_length=5)
+    hasher = PasswordHasher(PasswordSettings(memory_kib=8, time_cost=1, threads=1, min_length=5))
     for password in ("\u00e9" * 4, "e\u0301" * 4):
         with pytest.raises(PasswordTooShort):
             await hasher.hash(password)
@@ -98,7 +99,9 @@ async def test_a_hash_is_made_anew_when_it_was_made_otherwise(hasher: PasswordHa
     assert await hasher.verify_and_update("caf\u00e9", current) == (True, None)
     assert await hasher.verify_and_update("cafe\u0301", current) == (True, None)
     others = [
-        await PasswordHasher(memory_kib=memory, time_cost=time, threads=1, min_length=1).hash("caf\u00e9")
+        await PasswordHasher(PasswordSettings(memory_kib=memory, time_cost=time, threads=1, min_length=1)).hash(
+            "caf\u00e9"
+        )
         for memory, time in ((16, 1), (8, 2))
     ]
     others.append(hasher._hasher.hash("cafe\u0301"))

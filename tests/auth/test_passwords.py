@@ -10,6 +10,7 @@ from containers import Container
 from service.auth.caller import Caller
 from service.auth.passwords import PasswordHasher
 from service.auth.schemas import Credentials
+from service.auth.settings import PasswordSettings
 from service.users.schemas import ChangedPassword
 from tests.auth.conftest import PASSWORD, Person, sign_in
 from tests.conftest import client_of
@@ -23,7 +24,7 @@ STORE = "UPDATE users SET password_hash = $2 WHERE id = $1"
 @pytest.fixture
 def older() -> PasswordHasher:
     """A hasher with other parameters than those configured."""
-    return PasswordHasher(memory_kib=32, time_cost=1, threads=1, min_length=1)
+    return PasswordHasher(PasswordSettings(memory_kib=32, time_cost=1, threads=1, min_length=1))
 
 
 async def _hash_of(container: Container, user_id: int) -> str:
@@ -110,7 +111,7 @@ class _Held(PasswordHasher):
     """A hasher whose result waits until it may be used."""
 
     def __init__(self) -> None:
-        super().__init__(memory_kib=64, time_cost=1, threads=1, min_length=1)
+        super().__init__(PasswordSettings(memory_kib=64, time_cost=1, threads=1, min_length=1))
         self.done, self.may_go_on = asyncio.Event(), asyncio.Event()
 
     async def verify_and_update(self, password: str, password_hash: str | None) -> tuple[bool, str | None]:

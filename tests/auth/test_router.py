@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from containers import Container
 from service.auth.passwords import PasswordHasher
-from service.auth.settings import EXAMPLE_KEY
+from service.auth.settings import EXAMPLE_KEY, AuthSettings, PasswordSettings
 from service.auth.tokens import Claims, Tokens
 from service.errors import Unauthorized
 from tests.auth.conftest import PASSWORD, Person, sign_in
@@ -71,7 +71,7 @@ async def test_an_unknown_address_a_wrong_password_and_an_inactive_user_get_one_
 
 async def test_a_refused_sign_in_costs_the_same_whatever_the_reason(guarded: AsyncClient, container: Container) -> None:
     """One statement and one hash each: the quickest of nine with an unknown address is near that with a wrong password."""
-    passwords = PasswordHasher(memory_kib=19 * 1024, time_cost=2, threads=1, min_length=1)
+    passwords = PasswordHasher(PasswordSettings(memory_kib=19 * 1024, time_cost=2, threads=1, min_length=1))
     stored = await passwords.hash(PASSWORD)
     await passwords.verify("wrong", None)
 
@@ -162,13 +162,8 @@ def forged(user_id: int, key: str = EXAMPLE_KEY, algorithm: str = "HS256", **cha
 
 
 def _tokens(key: str = EXAMPLE_KEY, previous_key: str | None = None) -> Tokens:
-    return Tokens(
-        key=SecretStr(key),
-        previous_key=None if previous_key is None else SecretStr(previous_key),
-        issuer="poolkeeper",
-        audience="poolkeeper",
-        seconds=60,
-    )
+    previous = None if previous_key is None else SecretStr(previous_key)
+    return Tokens(AuthSettings(key=SecretStr(key), previous_key=previous, token_seconds=60))
 
 
 async def test_a_token_made_with_the_right_key_and_claims_is_good(guarded: AsyncClient, ada: Person) -> None:

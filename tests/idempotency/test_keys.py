@@ -7,11 +7,12 @@ from hashlib import sha256
 
 import asyncpg
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SecretStr
 
 from service.database import Database, DatabaseUnavailable, ScopedConnection
 from service.idempotency.errors import KeyInUse, KeyUsedOtherwise
 from service.idempotency.keys import Idempotency, IdempotentRequest, fingerprint
+from service.idempotency.settings import IdempotencySettings
 
 OLD, NEW = b"old secret", b"new secret"
 
@@ -60,7 +61,8 @@ def maker(connection: ScopedConnection) -> Maker:
 
 
 def _idempotency(connection: ScopedConnection, *keys: bytes, patience: float = 30) -> Idempotency:
-    return Idempotency(connection, keys=lambda: keys or (OLD,), ttl_seconds=3600, patience=patience)
+    secrets = [SecretStr(key.decode()) for key in keys or (OLD,)]
+    return Idempotency(connection, IdempotencySettings(ttl_seconds=3600), secrets=secrets, patience=patience)
 
 
 async def _once(

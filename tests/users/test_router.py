@@ -7,6 +7,7 @@ from httpx import AsyncClient
 
 from containers import Container
 from service.auth.passwords import PasswordHasher
+from service.auth.settings import PasswordSettings
 
 ADA = {"email": "ada@example.com", "password": "correct horse"}
 
@@ -226,7 +227,9 @@ async def test_a_password_has_at_least_the_length_that_is_configured(
 ) -> None:
     """A 422 that says how many characters, at registration and at a change; nothing is stored."""
     user = (await client.post("/users/", json=ADA)).json()
-    with container.passwords.override(PasswordHasher(memory_kib=64, time_cost=1, threads=1, min_length=8)):
+    with container.passwords.override(
+        PasswordHasher(PasswordSettings(memory_kib=64, time_cost=1, threads=1, min_length=8))
+    ):
         short = await client.post("/users/", json={"email": "bob@example.com", "password": "seven77"})
         changed = await client.put(f"/users/{user['id']}/password", json={"password": "seven77"})
     for answer in (short, changed):

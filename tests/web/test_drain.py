@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from service.web.drain import Drain
+from service.web.settings import HttpSettings
 from tests.support.processes import answer, end, free_port, running, until_said
 
 RESTARTS = 20
@@ -54,13 +55,13 @@ async def test_where_no_handler_can_be_set_nothing_is_changed(monkeypatch: pytes
     """In a thread, and where nobody waits for SIGTERM: the process ends by it, as it would."""
 
     def in_thread() -> bool:
-        with Drain(1).on_sigterm():
+        with Drain(HttpSettings(drain_seconds=1)).on_sigterm():
             return True
 
     assert await asyncio.to_thread(in_thread)
     monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_DFL)
     monkeypatch.setattr(signal, "signal", None)
-    with Drain(1).on_sigterm():
+    with Drain(HttpSettings(drain_seconds=1)).on_sigterm():
         pass
 
 

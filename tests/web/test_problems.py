@@ -21,6 +21,7 @@ from service.errors import Forbidden, ServiceError, TooManyRequests, Unauthorize
 from service.web.drain import Drain
 from service.web.middleware import BodyLimits, Edge, RequestScope
 from service.web.problems import DETAIL_OF, STATUS_OF
+from service.web.settings import HttpSettings
 from tests.support.asgi import END, HOST, call, parts
 
 RAISED: dict[str, Exception] = {
@@ -173,7 +174,7 @@ async def test_middleware_raises_errors_as_anything_else_does() -> None:
         raise TooManyRequests(3)
 
     scope = RequestScope(refusing, Database(DatabaseOptions()), BodyLimits(1, 1))
-    answer = await call(Edge(scope, Drain(0), (), 0), "GET", "/")
+    answer = await call(Edge(scope, Drain(HttpSettings(drain_seconds=0)), (), 0), "GET", "/")
     assert (answer.status, answer.headers["retry-after"]) == (429, "3")
 
 

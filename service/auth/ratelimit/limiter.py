@@ -1,13 +1,13 @@
 """Attempts to register and to sign in: limited by e-mail address and by client."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv6Address, ip_address
 
 from limits import RateLimitItem, parse_many
 
 from service.auth.addresses import address_key
-from service.auth.ratelimit.settings import Action
+from service.auth.ratelimit.settings import Action, RateLimitSettings
 from service.auth.ratelimit.storage import Hit, RateLimitStorage
 from service.errors import TooManyRequests
 
@@ -16,15 +16,14 @@ _HOST_BITS = 64
 
 
 class AttemptLimiter:
-    """Counts attempts, whatever becomes of them, in windows that all workers and machines share.
+    """Counts attempts, successful or not, in windows that all workers and machines share."""
 
-    `limits`: for each action those per address and those per client, in the notation of the library `limits`.
-    """
-
-    def __init__(self, storage: RateLimitStorage, *, enabled: bool, limits: Mapping[Action, tuple[str, str]]) -> None:
+    def __init__(self, storage: RateLimitStorage, settings: RateLimitSettings) -> None:
         self._storage = storage
-        self._enabled = enabled
-        self._limits = {action: tuple(parse_many(text) for text in texts) for action, texts in limits.items()}
+        self._enabled = settings.enabled
+        self._limits = {
+            action: tuple(parse_many(text) for text in texts) for action, texts in settings.of_attempts.items()
+        }
 
     async def check(self, action: Action, *, address: str, client: str | None) -> None:
         """Count an attempt. Raises `TooManyRequests` when there were too many.

@@ -9,6 +9,7 @@ from service.items.bulk.errors import BadLines
 from service.items.bulk.formats import Reader
 from service.items.bulk.lines import Mistakes, lines_of
 from service.items.bulk.repository import BulkItemRepository, ItemRecord
+from service.items.bulk.settings import BulkSettings
 from service.items.bulk.slots import BulkSlots
 from service.items.schemas import Imported
 
@@ -25,9 +26,9 @@ class ItemImports:
         connection: ScopedConnection,
         slots: BulkSlots,
         idempotency: Idempotency,
-        max_bytes: int,
+        settings: BulkSettings,
     ) -> None:
-        self.max_bytes = max_bytes
+        self.max_bytes = settings.max_bytes
         self.max_seconds = slots.seconds
         self._items = items
         self._connection = connection

@@ -3,9 +3,8 @@
 from collections.abc import AsyncIterator
 from typing import TypeAlias
 
-from asyncpg import ForeignKeyViolationError
-
 from service.database import Cursor, ScopedConnection
+from service.database.constraints import constraint_errors
 from service.items.errors import OwnerNotFound
 from service.items.repository import ERROR_OF_CONSTRAINT, OWNER_EXISTS
 
@@ -50,12 +49,10 @@ class BulkItemRepository:
 
     async def add_all(self, records: AsyncIterator[ItemRecord], seconds: float) -> None:
         """COPY all items, which may take `seconds`. Raises `OwnerNotFound` when their owner is gone at the end."""
-        try:
+        with constraint_errors(ERROR_OF_CONSTRAINT):
             await self._connection.copy_records_to_table(
                 "items", records=records, columns=COLUMNS, timeout=seconds + _MARGIN
             )
-        except ForeignKeyViolationError as error:
-            raise ERROR_OF_CONSTRAINT[error.constraint_name or ""] from error
 
     async def as_json(self, owner_id: int | None, seconds: float) -> Cursor:
         """A cursor on the items of an owner, or of all, in the order of their ids: rows of one column, JSON."""

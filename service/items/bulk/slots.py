@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from service.items.bulk.errors import TookTooLong, TooManyAtOnce
+from service.items.bulk.settings import BulkSettings
 
 
 class BulkSlots:
@@ -13,9 +14,9 @@ class BulkSlots:
     Each keeps a connection for as long as its client sends or reads. Without a bound, slow clients would take the pool.
     """
 
-    def __init__(self, slots: int, seconds: float) -> None:
+    def __init__(self, settings: BulkSettings, slots: int) -> None:
         self.free = slots
-        self.seconds = seconds
+        self.seconds = settings.max_seconds
         """The longest that one may run."""
 
     @contextmanager

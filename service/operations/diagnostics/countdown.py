@@ -1,14 +1,16 @@
 """The wait of the slow endpoint."""
 
+from service.operations.diagnostics.settings import DiagnosticsSettings
+
 
 class Countdown:
-    """Gives `seconds` at first, one less each time, and 0 in the end."""
+    """Counts down from `slow_seconds` to 0, one second less at each call."""
 
-    def __init__(self, seconds: float) -> None:
-        self._left = seconds
+    def __init__(self, settings: DiagnosticsSettings) -> None:
+        self._left = settings.slow_seconds
 
     def next(self) -> float:
-        """The wait in seconds for this call."""
+        """Return the wait for this call, in seconds."""
         wait = self._left
         self._left = max(0.0, wait - 1)
         return wait

@@ -12,6 +12,7 @@ from httpx import ASGITransport, AsyncClient
 from containers import Container
 from service.app import create_app
 from service.auth.ratelimit.limiter import AttemptLimiter, network
+from service.auth.ratelimit.settings import RateLimitSettings
 from service.errors import TooManyRequests
 from service.settings import ConfigurationError, Settings
 from tests.support.processes import answer, free_port, running
@@ -24,11 +25,13 @@ WINDOW = 12
 @pytest.fixture
 def limiter(container: Container) -> AttemptLimiter:
     """Three attempts a minute for an address, five for a client, ten an hour."""
-    return AttemptLimiter(
-        container.rate_limits(),
-        enabled=True,
-        limits={"login": ("3/minute", "5/minute; 10/hour"), "register": ("1/day",) * 2},
+    limits = RateLimitSettings(
+        login_per_address="3/minute",
+        login_per_client="5/minute; 10/hour",
+        register_per_address="1/day",
+        register_per_client="1/day",
     )
+    return AttemptLimiter(container.rate_limits(), limits)
 
 
 async def _passed(container: Container, limiter: AttemptLimiter, *attempts: tuple[str, str | None]) -> list[bool]:

@@ -13,6 +13,7 @@ from httpx import AsyncClient
 from containers import Container
 from service.items.bulk.exports import ItemExports
 from service.items.bulk.formats import CsvLines
+from service.items.bulk.settings import BulkSettings
 from service.items.bulk.slots import BulkSlots
 from service.items.schemas import Imported
 from service.startup import opened
@@ -111,9 +112,9 @@ async def test_an_export_that_fails_before_its_first_line_is_a_problem(
     container: Container, client: AsyncClient
 ) -> None:
     """Its status is still to be had."""
-    with container.bulk_slots.override(providers.Object(BulkSlots(1, 0))):
+    with container.bulk_slots.override(providers.Object(BulkSlots(BulkSettings(max_seconds=0.001), 1))):
         answer = await client.get("/items/export")
-    assert (answer.status_code, answer.json()["detail"]) == (503, "Not done within 0 seconds")
+    assert (answer.status_code, answer.json()["detail"]) == (503, "Not done within 0.001 seconds")
 
 
 async def test_an_export_whose_connection_breaks_is_broken_off(
@@ -142,7 +143,7 @@ async def _terminate_exports(container: Container) -> None:
 
 async def test_a_reader_that_stalls_is_cut_off_at_the_limit(full: Container) -> None:
     """The connection and the slot are free again, though the client has not read on; when it does, it sees an error."""
-    slots = BulkSlots(1, 1.0)
+    slots = BulkSlots(BulkSettings(max_seconds=1), 1)
     with full.bulk_slots.override(providers.Object(slots)):
         async with listening(full) as port, AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             async with client.stream("GET", "/items/export") as answer:
@@ -193,7 +194,7 @@ async def test_an_importer_that_stalls_is_told_so_and_cut_off(cloned_container: 
     """It gets its 408 though its body has not ended, and the connection is closed."""
     await _fill(cloned_container, 1)
     user_id = int(str((await _lines(cloned_container, None))[0]["owner_id"]))
-    with cloned_container.bulk_slots.override(providers.Object(BulkSlots(1, 0.5))):
+    with cloned_container.bulk_slots.override(providers.Object(BulkSlots(BulkSettings(max_seconds=0.5), 1))):
         async with listening(cloned_container) as port:
             async with sent(port, import_beginning(user_id, b"title,description\na,b\n")) as (reader, _):
                 async with asyncio.timeout(PATIENCE):

@@ -14,6 +14,7 @@ from service.items.bulk.errors import BadLines
 from service.items.bulk.formats import CsvLines, JsonLines, Reader
 from service.items.bulk.imports import ItemImports
 from service.items.bulk.lines import LINE_BYTES, Mistakes, lines_of
+from service.items.bulk.settings import BulkSettings
 from service.items.bulk.slots import BulkSlots
 from service.items.schemas import NewItem
 
@@ -175,7 +176,7 @@ async def test_a_body_larger_than_its_own_limit_is_a_413(
         container.connection,
         container.bulk_slots,
         container.idempotency,
-        2000,
+        BulkSettings(max_bytes=2000),
     )
     with container.item_imports.override(small):
         for sent in (GOOD * 200, _parts(GOOD * 200, 100)):
@@ -206,7 +207,7 @@ async def test_an_import_that_takes_too_long_is_a_408_and_rolled_back(
         yield GOOD * 1000
         await asyncio.Event().wait()
 
-    slots = BulkSlots(1, 0.3)
+    slots = BulkSlots(BulkSettings(max_seconds=0.3), 1)
     with container.bulk_slots.override(providers.Object(slots)):
         answer = await _import(client, user_id, half())
         assert (answer.status_code, answer.headers["connection"]) == (408, "close")

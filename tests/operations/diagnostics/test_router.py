@@ -9,6 +9,7 @@ from httpx import AsyncClient
 from containers import Container
 from service.app import create_app
 from service.operations.diagnostics.countdown import Countdown
+from service.operations.diagnostics.settings import DiagnosticsSettings
 from tests.conftest import _opened, client_of
 from tests.database.helpers import until
 
@@ -22,7 +23,7 @@ def _slow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_wait_is_ten_seconds_at_first_and_then_less() -> None:
     """10, 9, ... 1, 0, 0."""
-    countdown = Countdown(10)
+    countdown = Countdown(DiagnosticsSettings(slow_seconds=10))
     assert [countdown.next() for _ in range(13)] == [10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0, 0]
 
 
@@ -38,7 +39,7 @@ async def test_fifty_slow_requests_leave_everything_else_as_quick(
 ) -> None:
     """With a pool of two, fifty sleepers hold no connection: `/users/` answers at once, and they all get their answer."""
     monkeypatch.setenv("DATABASE_URL", clone_dsn)
-    container, countdown = Container(), _Always(5.0)
+    container, countdown = Container(), _Always(DiagnosticsSettings(slow_seconds=5))
     async for _ in _opened(container):
         async with client_of(container) as client:
             await client.get("/users/")
