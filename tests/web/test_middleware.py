@@ -12,8 +12,8 @@ from starlette.types import Message
 
 from containers import Container
 from service.app import create_app
-from service.web.middleware import raise_body_limits
 from service.web.headers import SECURITY_HEADERS
+from service.web.middleware import raise_body_limits
 from tests.support.asgi import END, HOST, Answer, call, parts, scope_of
 
 AppOf = Callable[..., FastAPI]
