@@ -196,7 +196,13 @@ if __name__ == "__main__":
     sources = [ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / ".ci/run", ROOT / "containers.py"]
     for folder in ("service", "tests", "benchmarks", "examples"):
         sources.extend(sorted((ROOT / folder).rglob("*.py")))
-    checks = ((links, pages), (commands, pages), (variables, pages), (names, pages), (mentions, sources))
+    checks = (
+        (links, pages),
+        (commands, pages),
+        (variables, pages),
+        (names, [*pages, ROOT / "CHANGELOG.md"]),
+        (mentions, sources),
+    )
     found = [(check.__name__, page, *finding) for check, part in checks for page in part for finding in check(page)]
     if mistakes := [f"{page.relative_to(ROOT)}:{line}: {mistake}" for _, page, line, mistake in found if mistake]:
         sys.exit("\n".join(mistakes))
