@@ -14,7 +14,6 @@ from service.database.tls import encryption, is_socket
 from service.migrations import APPLIED, HISTORY, MigrationError
 from service.startup.postgres import PostgresServer
 
-TABLES = ("users", "items", "rate_limits", "idempotency_keys")
 PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 MISSING_PRIVILEGES = """
@@ -60,13 +59,13 @@ async def checks(postgres: PostgresServer) -> AsyncIterator[Check]:
 
 
 async def _privileges(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
-    missing = [row[0] for row in await connection.fetch(MISSING_PRIVILEGES, TABLES, PRIVILEGES)]
+    missing = [row[0] for row in await connection.fetch(MISSING_PRIVILEGES, HISTORY.tables, PRIVILEGES)]
     user = await connection.fetchval("SELECT current_user")
     if missing:
         return Check("privileges", False, f"{user} lacks {', '.join(missing)}: GRANT them")
-    if absent := [row[0] for row in await connection.fetch(ABSENT, TABLES)]:
+    if absent := [row[0] for row in await connection.fetch(ABSENT, HISTORY.tables)]:
         return Check("privileges", False, f"{', '.join(absent)}: not there yet")
-    return Check("privileges", True, f"{user} may read and write {', '.join(TABLES)}")
+    return Check("privileges", True, f"{user} may read and write {', '.join(HISTORY.tables)}")
 
 
 async def _schema(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:

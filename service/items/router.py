@@ -10,9 +10,10 @@ from service.items.schemas import ChangedItem, Item, NewItem
 from service.items.service import ItemService
 from service.web.openapi import problem_responses
 from service.web.paging import page
-from service.web.parameters import After, Id, Limit, Skip
+from service.web.parameters import After, Id, Limit, Skip, register_id
 from service.web.representation import CHANGED, CONDITIONAL, CONDITIONAL_CHANGE, CREATED, READ, IfMatch, Represented
 
+register_id("item", "export")
 router = APIRouter(tags=["items"])
 router.include_router(bulk_router)
 
@@ -75,7 +76,7 @@ async def list_items(
 
 
 @router.get(
-    "/items/{item_id:id}",
+    "/items/{item_id:item}",
     summary="Read an item",
     response_model=Item,
     responses={**READ, **problem_responses(401, 404)},
@@ -88,7 +89,7 @@ async def read_item(caller: SignedIn, item_id: Id, items: ItemService = Provide[
 
 
 @router.patch(
-    "/items/{item_id:id}",
+    "/items/{item_id:item}",
     summary="Change an item",
     response_model=Item,
     responses={**CHANGED, **problem_responses(401, 404, 412, 413)},
@@ -108,7 +109,7 @@ async def change_item(
 
 
 @router.delete(
-    "/items/{item_id:id}",
+    "/items/{item_id:item}",
     status_code=204,
     summary="Delete an item",
     responses=problem_responses(400, 401, 404, 412),

@@ -1,6 +1,7 @@
 """The revisions of the schema as a graph, read from their files. Importing it does not import Alembic."""
 
 import ast
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,13 +22,21 @@ class SchemaAhead(MigrationError):
     """The schema is at a revision that this code does not have: newer code, or another branch, has migrated it."""
 
 
+_TABLE = re.compile(
+    r"CREATE (?:UNLOGGED )?TABLE (?:IF NOT EXISTS )?(?P<created>\w+)|DROP TABLE (?:IF EXISTS )?(?P<dropped>\w+)"
+    r"|ALTER TABLE (?:IF EXISTS )?(?P<old>\w+) RENAME TO (?P<new>\w+)"
+)
+"""The statements of an `upgrade` that change which tables there are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One file: the revision's name, and the names of those that it follows."""
+    """A file of the history: its revision's name, the names of the revisions that it follows, and its `upgrade` as text."""
 
     name: str
     follows: tuple[str, ...]
     file: str
+    upgrade: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,17 @@ class History:
         """The revisions that no other follows: one, unless two branches have been merged."""
         followed = {name for revision in self.revisions for name in revision.follows}
         return tuple(dict.fromkeys(revision.name for revision in self.revisions if revision.name not in followed))
+
+    @cached_property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that the revisions leave, oldest first, as far as their SQL is written out."""
+        tables: dict[str, None] = {}
+        for revision in self.revisions:
+            for statement in _TABLE.finditer(revision.upgrade):
+                tables.pop(statement["dropped"] or statement["old"], None)
+                if name := statement["created"] or statement["new"]:
+                    tables[name] = None
+        return tuple(tables)
 
     @cached_property
     def mistake(self) -> str:
@@ -143,11 +163,16 @@ def read(folder: Path) -> History:
 def _revision(file: Path) -> Iterator[Revision]:
     """The revision in a file: none when it has no `revision`."""
     values: dict[str, object] = {}
-    for statement in ast.parse(file.read_text(encoding="utf-8"), str(file)).body:
+    upgrade = ""
+    source = file.read_text(encoding="utf-8")
+    for statement in ast.parse(source, str(file)).body:
+        if isinstance(statement, ast.FunctionDef) and statement.name == "upgrade":
+            upgrade = ast.get_source_segment(source, statement) or ""
         targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
         names = [target.id for target in targets if isinstance(target, ast.Name)]
         if names and names[0] in {"revision", "down_revision"} and isinstance(statement, ast.Assign | ast.AnnAssign):
             values[names[0]] = ast.literal_eval(statement.value) if statement.value is not None else None
     if isinstance(name := values.get("revision"), str):
         follows = values.get("down_revision") or ()
-        yield Revision(name, (follows,) if isinstance(follows, str) else tuple(map(str, follows)), file.name)  # type: ignore[call-overload]
+        before = (follows,) if isinstance(follows, str) else tuple(map(str, follows))  # type: ignore[call-overload]
+        yield Revision(name, before, file.name, upgrade)

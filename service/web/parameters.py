@@ -11,13 +11,20 @@ Id = Annotated[int, Path(ge=1, le=BIGINT_MAX, examples=[1])]
 """A path's id, within PostgreSQL's bigint."""
 
 
-class _IdPart(StringConvertor):
-    """Where an id stands in a path, and no name does: `/users/me` has methods of its own, and not those of a user."""
+def register_id(convertor: str, *names: str) -> None:
+    """Register a convertor for ids in paths that does not match `me` or these names.
 
-    regex = "(?!(?:me|export)(?:/|$))[^/]+"
+    `register_id("item", "export")` makes `/items/{item_id:item}` leave `/items/export` to its own route: an unsupported
+    method there is a 405, not a wrong id. Call it before the routes that use it.
+    """
+
+    class Convertor(StringConvertor):
+        regex = f"(?!(?:{'|'.join(('me', *names))})(?:/|$))[^/]+"
+
+    register_url_convertor(convertor, Convertor())
 
 
-register_url_convertor("id", _IdPart())  # `{user_id:id}`
+register_id("id")  # `{user_id:id}`
 
 After = Annotated[
     int,

@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import schemathesis
@@ -14,18 +15,24 @@ from schemathesis.core.failures import Failure
 from schemathesis.core.transport import Response
 from schemathesis.openapi.checks import RejectedPositiveData
 
+import service.app  # noqa: F401 - defines the errors of all features
+from service.errors import BadRequest, PreconditionFailed, ServiceError
+
 OWN_ID = os.environ.get("CONFORMANCE_USER_ID", "")
 """The user whose token is sent."""
 ELSEWHERE = str(2**63 - 1)
 """An id that nobody has."""
 KEY = "Idempotency-Key"
 
-CONTRADICTS_WHAT_IS_STORED = {
-    "Email already registered",
-    "The current password is not right",
-    "It has been changed since: read it again, and send the new ETag in If-Match",
-}
-"""What is said to a request that its schema allows: a document cannot know what others have stored."""
+
+def _messages(kind: type[ServiceError]) -> Iterator[str]:
+    yield kind.message
+    for below in kind.__subclasses__():
+        yield from _messages(below)
+
+
+CONTRADICTS_WHAT_IS_STORED = {*_messages(BadRequest), *_messages(PreconditionFailed)}
+"""Messages for requests that their schema allows: a document cannot know what is stored."""
 
 _numbers = itertools.count()
 _characters = st.characters(codec="utf-8", exclude_characters="\0")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from alembic.script import ScriptDirectory
 
+from containers import Container
 from service.migrations import HEAD, HISTORY, MigrationError, runner
 from service.migrations.history import History, read
 
@@ -32,6 +33,34 @@ def _revision(name: str, follows: str | None) -> str:
 def history(tmp_path: Path) -> History:
     """Numbers, a hash, two branches and their merge."""
     return _history(tmp_path, **{name.removesuffix(".py"): text for name, text in FILES.items()})
+
+
+def test_tables_follow_the_statements_of_upgrades(tmp_path: Path) -> None:
+    """A table that was created and dropped or renamed is not there under that name; a `downgrade` changes nothing."""
+    first = """
+def upgrade():
+    op.execute("CREATE TABLE notes (id bigint)")
+    op.execute("CREATE UNLOGGED TABLE IF NOT EXISTS counts (id bigint)")
+    op.execute("CREATE TABLE labels (id bigint)")
+
+def downgrade():
+    op.execute("DROP TABLE notes")
+"""
+    second = """
+def upgrade():
+    op.execute("ALTER TABLE labels RENAME TO tags")
+    op.execute("DROP TABLE IF EXISTS counts")
+"""
+    history = _history(tmp_path, a=_revision("1", None) + first, b=_revision("2", "1") + second)
+    assert history.tables == ("notes", "tags")
+
+
+async def test_the_tables_are_those_of_a_migrated_database(container: Container) -> None:
+    """`poolkeeper check` tries each of them, without a list to keep."""
+    async with container.database().scope("tables"):
+        sql = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+        rows = await container.connection().fetch(sql)
+    assert {row[0] for row in rows} == {*HISTORY.tables, "alembic_version"}
 
 
 def test_it_is_alembics_graph(history: History, tmp_path: Path) -> None:
