@@ -1,9 +1,10 @@
-"""How code gets what it needs: `@inject`, and a container that refuses to start with a name it cannot resolve."""
+"""`@inject`, and a container that refuses to start with a name that it cannot resolve."""
 
 import inspect
 import warnings
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
+from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -14,11 +15,11 @@ __all__ = ["NotWired", "Provide", "WiredContainer", "inject"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Injections = Callable[[], Iterable[tuple[str, providers.Provider[Any]]]]
-"""The providers of a function's injected parameters, by name, as they are bound now."""
+"""Returns the providers of a function's injected parameters, by name, as they are bound now."""
 
 
 class NotWired(RuntimeError):
-    """A function that wants injections was called before its module was wired."""
+    """A function that wants injections has no container for them, or a name that the container does not have."""
 
 
 _injected: WeakSet[Callable[..., Any]] = WeakSet()
@@ -27,21 +28,21 @@ Bound = dict[Callable[..., Any], dict[str, providers.Provider[Any]]]
 """The providers of functions' injected parameters, by name."""
 
 _bound: "WeakKeyDictionary[containers.Container, Bound]" = WeakKeyDictionary()
-"""What each container is wired to; the container that was wired last is the last."""
+"""The functions of each container, in the order in which the containers were wired."""
 
 CONTAINER: ContextVar[containers.Container | None] = ContextVar("poolkeeper_container", default=None)
-"""The container that injected functions ask. While none is set they ask the one that was wired last."""
+"""The container that injected functions ask. If none is set, they ask the one that was wired last."""
 
 
 class WiredContainer(containers.DynamicContainer):
-    """A container in which a name that cannot be resolved is an error at wiring, not a marker in a handler.
+    """A container that raises for a name it cannot resolve when it is wired, so that no handler gets a marker.
 
-    dependency-injector wires a module to the last container alone. Here each container keeps what it was wired to, so
-    two applications of one process do not mix.
+    dependency-injector wires a module to the last container only. Here each container keeps its own functions, so two
+    applications in one process do not mix.
     """
 
     def wire(self, *args: Any, **options: Any) -> None:
-        """dependency-injector's `wire`. Raises `NotWired` for a name that no provider has."""
+        """Wire modules as dependency-injector does. Raises `NotWired` for a name without a provider."""
         before = {function: _choices(function) for function in list(_injected)}
         for function, choices in before.items():
             _bindings(function).injections = dict(choices)
@@ -50,12 +51,28 @@ class WiredContainer(containers.DynamicContainer):
             try:
                 super().wire(*args, **{**options, "warn_unresolved": True})
             except UnresolvedMarkerWarning as warning:
-                raise NotWired(f"{warning}: the container has no provider of that name") from None
+                raise NotWired(self._unresolved(str(warning))) from None
             finally:
                 self._keep(before)
 
+    def _unresolved(self, warning: str) -> str:
+        """Return the message for a name without a provider. dependency-injector's warning has only the parameter's name."""
+        missing = "the container has no provider of that name"
+        for function in list(_injected):
+            for parameter, marker in _bindings(function).reference_injections.items():
+                name = str(marker.provider)
+                if (
+                    name not in self.providers
+                    and warning == f"Unresolved marker {parameter} in {function.__qualname__}"
+                ):
+                    near = get_close_matches(name, self.providers, 1)
+                    hint = f"; did you mean {near[0]!r}?" if near else ""
+                    where = f"{function.__module__}.{function.__qualname__} (parameter {parameter})"
+                    return f"{name!r} in {where}: {missing}{hint}"
+        return f"{warning}: {missing}"
+
     def _keep(self, before: Bound) -> None:
-        """Note what `wire` has bound since, and bind what other containers are wired to again."""
+        """Note what `wire` has bound since `before`, and bind the functions of other containers again."""
         new = {
             function: bound
             for function, choices in before.items()
@@ -66,14 +83,14 @@ class WiredContainer(containers.DynamicContainer):
         _bind(list(_injected))
 
     def unwire(self) -> None:
-        """dependency-injector's `unwire`: from then on the functions raise `NotWired`, unless another container is wired."""
+        """Unwire all modules. Their functions raise `NotWired` then, unless another container is wired."""
         super().unwire()
         _bound.pop(self, None)
         _bind(list(_injected))
 
 
 def _bind(functions: Iterable[Callable[..., Any]]) -> None:
-    """Bind functions: to their providers, where one container is wired, and else to a choice that is made at each call."""
+    """Bind functions to their providers if one container is wired, or to a choice made at each call if there are more."""
     every = list(_bound.values())
     for function in functions:
         bindings = _bindings(function)
@@ -84,12 +101,12 @@ def _bind(functions: Iterable[Callable[..., Any]]) -> None:
 
 
 def _choices(function: Callable[..., Any]) -> dict[str, providers.Provider[Any]]:
-    """Providers that look for the running container at each call."""
+    """Return providers that look up the current container at each call."""
     return {name: providers.Callable(_chosen, function, name) for name in _bindings(function).reference_injections}
 
 
 def _chosen(function: Callable[..., Any], name: str) -> Any:
-    """What a function gets for a parameter. Raises `NotWired`, so that no call ever sees a marker."""
+    """Return the value of a function's parameter. Raises `NotWired`, so that no call ever sees a marker."""
     container = CONTAINER.get()
     tables = list(_bound.values()) if container is None else [_bound.get(container, {})]
     for bound in reversed(tables):
@@ -102,19 +119,20 @@ def _chosen(function: Callable[..., Any], name: str) -> Any:
 
 
 def _bindings(function: Callable[..., Any]) -> Any:
-    """What dependency-injector's wrapper of a function asks. There is no public way to it."""
+    """Return the table that dependency-injector's wrapper of a function reads. It has no public name."""
     return wiring._patched_registry.get_callable(function)  # noqa: SLF001
 
 
 def inject(function: F) -> F:
-    """dependency-injector's `inject`, with the injected parameters hidden from whoever reads the signature.
+    """Inject as dependency-injector does, and hide the injected parameters from the signature.
 
-    FastAPI then neither validates nor documents them, and needs no `Depends(Provide[...])`, which would cost a thread hop
-    each (dependency-injector #595). Works on functions, methods and constructors.
+    FastAPI then neither validates nor documents them, and needs no `Depends(Provide[...])`, each of which would cost a
+    thread hop (dependency-injector #595). Works on functions, methods and constructors. The function raises `NotWired`
+    when it is called before its module is wired.
 
-    Raises `TypeError` on a generator, whose caller's exceptions would never reach it, and on annotations that are strings
-    with a `Provide` inside, which dependency-injector does not see. The function raises `NotWired` when it is called
-    before its module is wired.
+    Raises:
+        TypeError: `function` is a generator, which would never see its caller's exceptions; or an annotation is a string
+            with a `Provide` inside, which dependency-injector does not see.
     """
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise TypeError(
@@ -132,7 +150,7 @@ def inject(function: F) -> F:
 
 
 def injections_of(function: Callable[..., Any]) -> tuple[Callable[..., Any], Injections]:
-    """What `inject` wraps, and what its wrapper asks at each call; of any other function itself, and nothing."""
+    """Return the function that `inject` wraps and its injections; for any other function, itself and no injections."""
     bindings = _bindings(function)
     if bindings is None or bindings.reference_closing:
         return function, lambda: ()
@@ -140,24 +158,24 @@ def injections_of(function: Callable[..., Any]) -> tuple[Callable[..., Any], Inj
     def injections() -> Iterable[tuple[str, providers.Provider[Any]]]:
         items: Iterable[tuple[str, providers.Provider[Any]]] = (
             bindings.injections.items()
-        )  # unwiring puts another dictionary there
+        )  # read at each call: unwiring replaces the dictionary
         return items
 
     return bindings.original, injections
 
 
 def is_injected(function: Callable[..., Any]) -> bool:
-    """Whether `inject` has made this function."""
+    """Return whether `inject` has made this function."""
     return function in _injected
 
 
 def is_wired(container: containers.Container, function: Callable[..., Any]) -> bool:
-    """Whether a container gives this function what it wants."""
+    """Return whether a container is wired to this function."""
     return function in _bound.get(container, {})
 
 
 def wants_injection(parameter: inspect.Parameter, function: Callable[..., Any]) -> bool:
-    """Whether a parameter has a marker. Raises `TypeError` for one that dependency-injector does not see."""
+    """Return whether a parameter has a marker. Raises `TypeError` for one that dependency-injector does not see."""
     if isinstance(parameter.annotation, str) and "Provide[" in parameter.annotation:
         raise TypeError(
             f"{name_of(function)}: the annotation of {parameter.name!r} is a string (`from __future__ import annotations`), "
@@ -170,10 +188,10 @@ def wants_injection(parameter: inspect.Parameter, function: Callable[..., Any]) 
 
 
 def is_marker(candidate: object) -> bool:
-    """Whether this is a `Provide[...]`, or another of dependency-injector's markers."""
+    """Return whether this is a `Provide[...]`, or another of dependency-injector's markers."""
     return getattr(type(candidate), "__IS_MARKER__", False)
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """What a function is called in messages."""
+    """Return a function's name for messages."""
     return getattr(function, "__qualname__", repr(function))

@@ -128,7 +128,7 @@ def test_no_endpoint_costs_a_thread_hop(wired: Container) -> None:
 
 
 def test_a_name_without_a_provider_stops_the_start(wired: Container, other_module: ModuleType) -> None:
-    """Wiring a misspelt name raises, and says which function wants it."""
+    """Wiring a misspelt name raises, and says the name, the function that wants it, and a name that is near."""
 
     @inject
     async def misspelt(users: UserService = Provide["user_servise"]) -> UserService:
@@ -136,7 +136,18 @@ def test_a_name_without_a_provider_stops_the_start(wired: Container, other_modul
 
     misspelt.__module__ = other_module.__name__
     other_module.misspelt = misspelt  # type: ignore[attr-defined]
-    with pytest.raises(NotWired, match=r"users in .*misspelt.*no provider of that name"):
+    with pytest.raises(NotWired) as caught:
+        wired.wire(modules=[other_module])
+    assert str(caught.value) == (
+        f"'user_servise' in {misspelt.__module__}.{misspelt.__qualname__} (parameter users): the container has no provider "
+        "of that name; did you mean 'user_service'?"
+    )
+
+
+def test_an_attribute_without_a_provider_stops_the_start(wired: Container, other_module: ModuleType) -> None:
+    """A marker need not be a parameter's: that of a module has its name in the message."""
+    other_module.users = Provide["user_servise"]  # type: ignore[attr-defined]
+    with pytest.raises(NotWired, match=r"Unresolved marker users in .*: the container has no provider of that name"):
         wired.wire(modules=[other_module])
 
 

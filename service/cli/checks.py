@@ -11,7 +11,7 @@ from service.auth.tokens import CLOCK_TOLERANCE
 from service.database import DatabaseUnavailable
 from service.database.failures import reason
 from service.database.tls import encryption, is_socket
-from service.migrations import APPLIED, HISTORY, MigrationError
+from service.migrations import HISTORY, MigrationError, applied_revisions
 from service.startup.postgres import PostgresServer
 
 PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -69,9 +69,8 @@ async def _privileges(connection: "asyncpg.Connection[asyncpg.Record]") -> Check
 
 
 async def _schema(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
-    exists = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
     try:
-        schema = HISTORY.compare([row[0] for row in await connection.fetch(APPLIED)] if exists else [])
+        schema = HISTORY.compare(await applied_revisions(connection))
     except asyncpg.InsufficientPrivilegeError as error:
         return Check("schema", False, f"{reason(error)}: GRANT SELECT on it")
     except MigrationError as error:

@@ -1,17 +1,19 @@
-"""The schema's history. `HEAD` is the revision that this code needs; reading it does not import Alembic."""
+"""The database schema: its history as Alembic's files, the revision of a database, and what moves it to another one.
+
+Importing this package imports neither Alembic nor SQLAlchemy; only `runner` does. Statements of features lie in their
+repositories, not here.
+"""
 
 from pathlib import Path
 
+from service.migrations.applied import applied_revisions
 from service.migrations.history import DatabaseAbsent, MigrationError, SchemaAhead, read
 
-__all__ = ["APPLIED", "HEAD", "HISTORY", "VERSIONS", "DatabaseAbsent", "MigrationError", "SchemaAhead"]
+__all__ = ["HEAD", "HISTORY", "VERSIONS", "DatabaseAbsent", "MigrationError", "SchemaAhead", "applied_revisions"]
 
 VERSIONS = Path(__file__).parent / "versions"
 
 HISTORY = read(VERSIONS)
 
 HEAD = " and ".join(HISTORY.heads)
-"""The newest revision. There are two only while `HISTORY.mistake` says so."""
-
-APPLIED = "SELECT version_num FROM alembic_version"
-"""The revisions that the database is at: one row, or none before the first."""
+"""The revision that this code needs: the newest. There are two only while `HISTORY.mistake` is not empty."""

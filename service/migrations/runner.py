@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from service.migrations import APPLIED, HISTORY, MigrationError, SchemaAhead
+from service.migrations import HISTORY, MigrationError, SchemaAhead, applied_revisions
 from service.migrations.turn import Connect, connected, turn
 
 _LOCK_TIMEOUT = "10s"
@@ -77,7 +77,7 @@ async def migrate(connect: Connect, to: str = "head", *, down_from: str | None =
 async def applied(connect: Connect) -> tuple[str, ...]:
     """The revisions that the schema is at: none before the first migration. Raises as `migrate` does."""
     async with connected(connect) as connection:
-        return await _applied(connection)
+        return await applied_revisions(connection)
 
 
 async def current(connect: Connect) -> str | None:
@@ -89,7 +89,7 @@ async def descent(connect: Connect, to: str) -> Descent | None:
     """What `migrate` would undo on the way to a revision; `None` when that is not a way down. Raises as `migrate` does."""
     HISTORY.check()
     async with connected(connect) as connection:
-        before = await _applied(connection)
+        before = await applied_revisions(connection)
         sessions = Counter(row[0] for row in await connection.fetch(SESSIONS))
     scripts = ScriptDirectory.from_config(_config(io.StringIO()))
     with _explained(to):
@@ -107,11 +107,6 @@ def sql(to: str = "head") -> str:
     with _explained(to):
         command.upgrade(_config(output), to, sql=True)
     return output.getvalue()
-
-
-async def _applied(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple[str, ...]:
-    exists = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
-    return tuple(row[0] for row in await connection.fetch(APPLIED)) if exists else ()
 
 
 async def _on(connection: "asyncpg.Connection[asyncpg.Record]", work: Callable[[Connection], T]) -> T:

@@ -2,10 +2,10 @@
 
 import logging
 
-from asyncpg import PostgresError, UndefinedTableError
+from asyncpg import PostgresError
 
 from service.database import Database, DatabaseError, PoolTimeout, ScopedConnection
-from service.migrations import APPLIED, HISTORY, MigrationError
+from service.migrations import HISTORY, MigrationError, applied_revisions
 from service.operations.health.errors import NotReady
 from service.web.drain import Drain
 
@@ -34,11 +34,9 @@ class HealthService:
         if schema.behind:
             raise NotReady(f"the schema is {schema.said}")
 
-    async def _applied(self) -> list[str]:
+    async def _applied(self) -> tuple[str, ...]:
         try:
-            return [row[0] for row in await self._connection.fetch(APPLIED)]
-        except UndefinedTableError:
-            return []
+            return await applied_revisions(self._connection)
         except PoolTimeout as error:
             raise NotReady("busy: no connection became free in time") from error
         except DatabaseError as error:
