@@ -16,7 +16,7 @@ define environment
 @rm -f $(1)/*stamp
 endef
 
-.PHONY: anew run test check lock conformance asyncpg-test traps wheel-test image-test browser-test pgbouncer-test smoke pythons lowest newest
+.PHONY: anew run test check lock conformance asyncpg-test how-to-test traps wheel-test image-test browser-test pgbouncer-test smoke pythons lowest newest
 .PHONY: bench bench-quick bench-micro bench-layers bench-instructions bench-start bench-memory bench-lists bench-bends bench-pythons
 
 run: .venv/run.stamp
@@ -41,7 +41,10 @@ conformance: .venv/development.stamp
 asyncpg-test: .venv/development.stamp
 	$(BIN)/pytest -m asyncpg
 
-IN_THE_SUITE := not packaging and not image and not browser and not conformance and not asyncpg and not pgbouncer
+IN_THE_SUITE := not packaging and not image and not browser and not conformance and not asyncpg and not pgbouncer and not how_to
+
+how-to-test: .venv/development.stamp
+	$(BIN)/pytest -m how_to
 
 wheel-test: .venv/development.stamp
 	$(BIN)/pytest -m packaging

@@ -1,5 +1,6 @@
-"""The how-to for adding a resource, followed to the letter in a copy of the project."""
+"""`docs/add-a-resource.md`, followed to the letter in a copy of the project."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -11,13 +12,16 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from service.migrations import HEAD
+from tests.support.processes import BIN
 
 ROOT = Path(__file__).parents[1]
 NUMBERS = re.compile(r'revision = "(\d+)"\ndown_revision = "(\d+)"')
+NOT_COPIED = shutil.ignore_patterns("__pycache__", "build", ".[!c]*")
+CLOSEST = ("tests/notes", "tests/auth/test_access.py", "tests/migrations/test_history.py", "tests/test_containers.py")
 
 
 def _how_to() -> str:
-    """The page, with the revision that is next now: a new migration of the project need not change the page."""
+    """Return the page with the revision that is next now: a new migration of the project does not change the page."""
     page = (ROOT / "docs/add-a-resource.md").read_text()
     found = NUMBERS.search(page)
     assert found is not None
@@ -29,62 +33,68 @@ def _how_to() -> str:
 HOW_TO = _how_to()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def copy() -> Iterator[Path]:
-    """A copy of the project."""
-    with TemporaryDirectory(prefix="poolkeeper-copy-") as folder:
-        for name in ("config", "service", "tests"):
-            shutil.copytree(ROOT / name, Path(folder) / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("containers.py", "pyproject.toml"):
-            shutil.copy(ROOT / name, folder)
-        yield Path(folder)
+    """A copy of the project with the resource of the page."""
+    with TemporaryDirectory(prefix="poolkeeper-copy-") as name:
+        folder = Path(name) / "project"
+        shutil.copytree(ROOT, folder, ignore=NOT_COPIED)
+        folder.parent.chmod(0o755)
+        for file, code in re.findall(r"^`([\w/]+\.py)`:\n\n```python\n(.*?)```", HOW_TO, re.DOTALL | re.MULTILINE):
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).write_text(code)
+        (folder / "tests/notes/__init__.py").touch()
+        imports, providers = _snippets("The container")
+        _insert(folder / "containers.py", r"(?=^# new feature: its imports)", imports)
+        _insert(folder / "containers.py", r"(?=^    # new feature: its section)", providers + "\n")
+        (router,) = _snippets("The application")
+        (entry,) = re.findall(r"add `(\w+,)` to the tuple `ROUTERS`", HOW_TO)
+        _insert(folder / "service/app.py", r"(?=^from service\.users\.router)", router)
+        _insert(folder / "service/app.py", r"(?<=^ROUTERS: tuple\[APIRouter, \.\.\.\] = \()", entry)
+        for command in ("check --fix .", "format ."):
+            _run(folder, BIN / "ruff", *command.split())
+        yield folder
 
 
-def test_a_resource_added_by_the_how_to_passes_its_tests_and_the_others(copy: Path) -> None:
-    """Its files, two providers, one entry in the tuple of routers, and a body for the test of who may call."""
-    for name, code in re.findall(r"^`([\w/]+\.py)`[^\n]*:\n\n```python\n(.*?)```", HOW_TO, re.DOTALL | re.MULTILINE):
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        (copy / name).write_text(code)
-    (copy / "tests/notes/__init__.py").touch()
-    _add(copy / "containers.py", _snippet("In `containers.py`"),
-         "from service.notes.repository import NoteRepository\nfrom service.notes.service import NoteService\n")  # fmt: skip
-    _replace(copy / "service/app.py", r"^ROUTERS: .*$", _snippet("In `service/app.py`"))
-    _add(copy / "service/app.py", "", "from service.notes.router import router as notes_router\n")
-    _replace(copy / "tests/auth/test_access.py", r"^(?=@dataclass)", _snippet("Each route says who may call it"))
-    tested = (
-        "tests/notes",
-        "tests/migrations/test_runner.py",
-        "tests/migrations/test_history.py",
-        "tests/auth/test_access.py",
-        "tests/items/bulk/test_export.py",
-        "tests/operations/health",
-        "tests/cli/test_commands.py",
-        "tests/test_containers.py",
-    )
-    result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *tested],
-        cwd=copy,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout
-    assert "tests/notes" not in result.stdout
+def test_a_resource_added_by_the_how_to_passes_the_tests_closest_to_it(copy: Path) -> None:
+    """Its own tests, and those that look at every route, provider and revision."""
+    _run(copy, sys.executable, "-m", "pytest", "-q", *CLOSEST)
 
 
-def _snippet(introduction: str) -> str:
-    found = re.search(rf"^{re.escape(introduction)}.*?```python\n(.*?)```", HOW_TO, re.DOTALL | re.MULTILINE)
+@pytest.mark.how_to
+def test_a_resource_added_by_the_how_to_passes_every_check(copy: Path) -> None:
+    """Formatting, lint, types, import contracts, documents and annotations."""
+    _run(copy, "make", "-o", ".venv/development.stamp", "check", f"BIN={BIN}")
+
+
+@pytest.mark.how_to
+@pytest.mark.parametrize("alone", [False, True], ids=["together", "alone"])
+def test_a_resource_added_by_the_how_to_passes_the_suite(copy: Path, alone: bool) -> None:
+    """All tests of `make test`, in the same two groups."""
+    makefile = (ROOT / "Makefile").read_text()
+    in_the_suite = re.findall(r"^IN_THE_SUITE := (.*)$", makefile, re.MULTILINE)[0]
+    group = ["-m", f"alone and {in_the_suite}"] if alone else ["-n", "auto", "-m", f"not alone and {in_the_suite}"]
+    itself = "--deselect=tests/test_add_a_resource.py"
+    _run(copy, sys.executable, "-m", "pytest", "-q", itself, *group)
+
+
+def _snippets(section: str) -> list[str]:
+    found = re.search(rf"^## {section}\n(.*?)^## ", HOW_TO, re.DOTALL | re.MULTILINE)
     assert found is not None
-    return found[1]
+    return re.findall(r"```python\n(.*?)```", found[1], re.DOTALL)
 
 
-def _add(file: Path, code: str, imports: str) -> None:
-    _replace(file, r"^(?=from service\.users)", imports)
-    file.write_text(file.read_text() + code)
-
-
-def _replace(file: Path, pattern: str, by: str) -> None:
-    text, count = re.subn(pattern, lambda _: by, file.read_text(), count=1, flags=re.MULTILINE)
+def _insert(file: Path, mark: str, code: str) -> None:
+    """Put code at a mark."""
+    text, count = re.subn(mark, lambda _: code, file.read_text(), count=1, flags=re.MULTILINE)
     assert count == 1
     file.write_text(text)
+
+
+def _run(folder: Path, *command: str | Path) -> None:
+    """Run a command in the copy, on the copy's modules. It must succeed."""
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    result = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=3600, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
