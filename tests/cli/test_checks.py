@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from service.cli import checks, commands
 from service.migrations import HEAD
-from tests.support.tls import CERTIFICATES, at_a_port
+from tests.support.tls import AUTHORITY, at_a_port
 
 
 def _check() -> tuple[int, list[str]]:
@@ -45,7 +45,7 @@ def test_all_is_well(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
         ("self-signed", "", "encrypted (TLSv1.3), certificate not verified"),
         (
             "localhost",
-            f"?sslmode=verify-full&sslrootcert={CERTIFICATES}/ca.crt",
+            f"?sslmode=verify-full&sslrootcert={AUTHORITY}",
             "encrypted (TLSv1.3), certificate and host name verified",
         ),
     ],
@@ -68,7 +68,7 @@ def test_a_server_whose_certificate_is_another_ones_fails(server_dsn: str, monke
     monkeypatch.setenv("POOLKEEPER_AUTH__KEY", "A9b8C7d6E5f4G3h2I1j0K9l8M7n6O5p4")
     monkeypatch.setenv("POOLKEEPER_HTTP__ALLOWED_HOSTS", "api.example.com")
     with at_a_port(server_dsn, "elsewhere") as port:
-        verified = f"sslmode=verify-full&sslrootcert={CERTIFICATES}/ca.crt"
+        verified = f"sslmode=verify-full&sslrootcert={AUTHORITY}"
         monkeypatch.setenv("DATABASE_URL", f"postgresql://postgres@localhost:{port}/postgres?{verified}")
         status, lines = _check()
     assert status == 1

@@ -1,7 +1,8 @@
 """Prepared statements, in the block that keeps their connection."""
 
 import asyncio
-from inspect import Parameter, signature
+from inspect import Parameter, signature, unwrap
+from types import FunctionType
 
 import asyncpg
 import pytest
@@ -114,7 +115,10 @@ def test_methods_take_what_asyncpgs_take(mine: type, theirs: type) -> None:
     assert len(shared) >= 3
 
     def parameters(owner: type, name: str) -> list[tuple[str, object, object]]:
-        found = signature(getattr(owner, name)).parameters.values()
+        function = unwrap(getattr(owner, name))
+        bare = FunctionType(function.__code__, {}, argdefs=function.__defaults__)  # asyncpg's annotations fail on 3.14
+        bare.__kwdefaults__ = function.__kwdefaults__
+        found = signature(bare).parameters.values()
         return [(each.name, each.kind, each.default) for each in found if each.kind is not Parameter.VAR_KEYWORD]
 
     assert {name: parameters(mine, name) for name in shared} == {name: parameters(theirs, name) for name in shared}

@@ -2,6 +2,7 @@
 
 import ssl
 from pathlib import Path
+from urllib.parse import quote
 
 import asyncpg
 import pytest
@@ -11,9 +12,9 @@ from service.database.connect import Connector
 from service.database.failures import reason
 from service.database.options import TlsMode
 from service.database.tls import encryption
-from tests.support.tls import CERTIFICATES, at_a_port
+from tests.support.tls import AUTHORITY, CERTIFICATES, at_a_port
 
-ROOT = f"sslrootcert={CERTIFICATES / 'ca.crt'}"
+ROOT = f"sslrootcert={AUTHORITY}"
 NOT_VERIFIED = "encrypted (TLSv1.3), certificate not verified"
 CERTIFICATE = "encrypted (TLSv1.3), certificate verified, host name not"
 ALL = "encrypted (TLSv1.3), certificate and host name verified"
@@ -95,7 +96,7 @@ async def test_the_authorities_of_this_machine_can_be_asked(
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATES / "ca.crt"))
     with at_a_port(server_dsn, "localhost") as port:
         assert await _encryption(_dsn(port, parameters)) == ALL
-        mine = f"&sslcert={CERTIFICATES / 'elsewhere.crt'}&sslkey={CERTIFICATES / 'test.key'}"
+        mine = f"&sslcert={quote(str(CERTIFICATES / 'elsewhere.crt'))}&sslkey={quote(str(CERTIFICATES / 'test.key'))}"
         assert await _encryption(_dsn(port, f"{parameters}{mine}")) == ALL
     with at_a_port(server_dsn, "elsewhere") as port, pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
         await _encryption(_dsn(port, parameters))

@@ -6,8 +6,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 CERTIFICATES = Path(__file__).parent / "certificates"
+AUTHORITY = quote(str(CERTIFICATES / "ca.crt"))
+"""The path of the certificate authority, as a DSN has it."""
 _TLS_PLEASE = bytes.fromhex("00000008 04d2162f")
 
 

@@ -24,7 +24,7 @@ from fastapi import APIRouter, Request, WebSocket
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 from service import app as application
-from service.access import PUBLIC
+from service.auth.access import PUBLIC
 
 router = APIRouter(dependencies=[PUBLIC])
 calls = []
