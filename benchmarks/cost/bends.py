@@ -4,17 +4,16 @@
 for each number of workers beside the page.
 """
 
-import argparse
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from time import sleep
 
-from benchmarks.cost.lines import lines
 from benchmarks.cost.worker import PRODUCTION, machine, read, serving
-from benchmarks.http.load import NoLoad, Sample, find_wrk
-from benchmarks.http.machine import allow_connections
-from benchmarks.http.server import postgres
+from benchmarks.harness.lines import lines
+from benchmarks.harness.load import NoLoad, Sample, find_wrk
+from benchmarks.harness.machine import allow_connections
+from benchmarks.harness.page import page_parser, publish, row
+from benchmarks.harness.server import with_records
 
 WORKERS = (1, 2)
 POOLS = (1, 2, 4, 16, 64)
@@ -30,8 +29,7 @@ Samples = dict[tuple[int, int, int], Sample]
 
 def main() -> None:
     """Run, print, write."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cost.bends", description=__doc__)
-    parser.add_argument("page", type=Path, nargs="?", help="where to write the figures too")
+    parser = page_parser("benchmarks.cost.bends", __doc__)
     parser.add_argument("--seconds", type=int, default=2, help="of each round")
     parser.add_argument("--rounds", type=int, default=3, help="of which the best counts: others can only take away")
     arguments = parser.parse_args()
@@ -40,7 +38,7 @@ def main() -> None:
     try:
         find_wrk()
         allow_connections(4096)
-        with postgres() as server:
+        with with_records() as server:
             for _ in range(arguments.rounds):
                 for pool in POOLS:  # both numbers of workers after one another: they are compared
                     for workers in WORKERS:
@@ -49,10 +47,9 @@ def main() -> None:
         sys.exit(str(error))
     text = page(samples, where, arguments.seconds, arguments.rounds)
     if arguments.page:
-        arguments.page.write_text(text, encoding="utf-8")
         for workers, picture in pictures(samples).items():
             arguments.page.with_name(f"bends-{workers}.svg").write_text(picture, encoding="utf-8")
-    print(text)
+    publish(text, arguments.page)
 
 
 def _round(dsn: str, workers: int, pool: int, seconds: int) -> Samples:
@@ -107,9 +104,9 @@ def _title(workers: int) -> str:
 def _table(samples: Samples, workers: int, figure: Callable[[Sample], str]) -> str:
     pools = sorted({pool for those, pool, _ in samples if those == workers})
     clients = sorted({count for those, _, count in samples if those == workers})
-    rows: list[Sequence[str]] = [["Pool", *(f"{count:,} clients" for count in clients)], ["--:"] * (len(clients) + 1)]
-    rows.extend([str(pool), *(figure(samples[workers, pool, count]) for count in clients)] for pool in pools)
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    rows = [row("Pool", *(f"{count:,} clients" for count in clients)), row(*["--:"] * (len(clients) + 1))]
+    rows.extend(row(str(pool), *(figure(samples[workers, pool, count]) for count in clients)) for pool in pools)
+    return "\n".join(rows)
 
 
 if __name__ == "__main__":

@@ -3,17 +3,16 @@
 `python -m benchmarks.cost.lists docs/generated/performance/lists.md`; `--rows` names other sizes.
 """
 
-import argparse
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 import asyncpg
 
 from benchmarks.cost.worker import machine
-from benchmarks.http.server import postgres
+from benchmarks.harness.page import page_parser, publish
+from benchmarks.harness.server import with_records
 from service.auth.repository import AccountRepository
 from service.database import Database, DatabaseOptions, ScopedConnection
 from service.items.repository import ItemRepository
@@ -37,12 +36,11 @@ GROW_ITEMS = """
 
 def main() -> None:
     """Run, print, write."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cost.lists", description=__doc__)
-    parser.add_argument("page", type=Path, nargs="?", help="where to write the figures too")
+    parser = page_parser("benchmarks.cost.lists", __doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 100_000, 10_000_000])
     arguments = parser.parse_args()
     where = machine()
-    with postgres() as server:
+    with with_records() as server:
         columns = [asyncio.run(_at(server.dsn, rows)) for rows in arguments.rows]
     names = [f"{rows:,} rows" for rows in arguments.rows]
     lines = [
@@ -55,9 +53,7 @@ def main() -> None:
         + "\n".join(lines)
         + "\n"
     )
-    if arguments.page:
-        arguments.page.write_text(text, encoding="utf-8")
-    print(text)
+    publish(text, arguments.page)
 
 
 async def _at(dsn: str, rows: int) -> dict[str, float]:

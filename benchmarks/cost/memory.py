@@ -3,22 +3,21 @@
 `python -m benchmarks.cost.memory docs/generated/performance/memory.md`; `--requests` and `--cancelled` make it shorter.
 """
 
-import argparse
 import asyncio
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from time import monotonic, sleep
 
 import psutil  # type: ignore[import-untyped]
 
 from benchmarks.cost.worker import PRODUCTION, SLEEPY, machine, read, serving
-from benchmarks.http.load import NoLoad, find_wrk
-from benchmarks.http.machine import allow_connections
-from benchmarks.http.running import Running
-from benchmarks.http.server import postgres
+from benchmarks.harness.load import NoLoad, find_wrk
+from benchmarks.harness.machine import allow_connections
+from benchmarks.harness.page import page_parser, publish
+from benchmarks.harness.running import Running
+from benchmarks.harness.server import with_records
 
 SLICE = 10
 """Seconds between two looks at the memory."""
@@ -31,8 +30,7 @@ THOUSANDS = 3
 
 def main() -> None:
     """Run, print, write."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cost.memory", description=__doc__)
-    parser.add_argument("page", type=Path, nargs="?", help="where to write the figures too")
+    parser = page_parser("benchmarks.cost.memory", __doc__)
     parser.add_argument("--requests", type=int, default=1_000_000)
     parser.add_argument("--cancelled", type=int, default=100_000)
     arguments = parser.parse_args()
@@ -40,15 +38,13 @@ def main() -> None:
     try:
         find_wrk()
         allow_connections(1024 * (THOUSANDS + 1))
-        with postgres() as server:
+        with with_records() as server:
             lines = [*_open_requests(server.dsn), *_many(server.dsn, arguments.requests, arguments.cancelled)]
     except NoLoad as error:
         sys.exit(str(error))
     rows = "\n".join(f"| {what} | {figure} |" for what, figure in lines)
     text = f"# Memory of one worker\n\n{where}.\n\n| | Resident |\n| --- | --: |\n{rows}\n"
-    if arguments.page:
-        arguments.page.write_text(text, encoding="utf-8")
-    print(text)
+    publish(text, arguments.page)
 
 
 def _open_requests(dsn: str) -> Iterator[tuple[str, str]]:

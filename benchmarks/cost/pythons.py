@@ -3,7 +3,6 @@
 `python -m benchmarks.cost.pythons build/pythons.md`; `--rounds` and `--seconds` make it shorter.
 """
 
-import argparse
 import asyncio
 import os
 import tempfile
@@ -15,6 +14,7 @@ from statistics import median
 from time import monotonic
 
 from benchmarks.cost.worker import machine
+from benchmarks.harness.page import page_parser, publish
 from tests.support.debian import innermost
 from tests.support.processes import answer, free_port
 from tests.support.pythons import DebianRoot
@@ -54,8 +54,7 @@ class Contender:
 
 def main() -> None:
     """Run, print, write."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cost.pythons", description=__doc__)
-    parser.add_argument("page", type=Path, nargs="?", help="where to write the figures too")
+    parser = page_parser("benchmarks.cost.pythons", __doc__)
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--seconds", type=float, default=4)
     arguments = parser.parse_args()
@@ -75,9 +74,7 @@ def main() -> None:
         f"# One row by its id, on two Pythons\n\n{where}.\n\nBoth at once, asked in turn by {CLIENTS} clients; {how}.\n\n"
         f"| | Processor us a request | Requests a second | Resident |\n| --- | --: | --: | --: |\n{rows}\n"
     )
-    if arguments.page:
-        arguments.page.write_text(text, encoding="utf-8")
-    print(text)
+    publish(text, arguments.page)
 
 
 def _contender(stack: ExitStack, suite: str) -> Contender:

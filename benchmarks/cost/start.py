@@ -16,8 +16,8 @@ from time import perf_counter, sleep
 import psutil  # type: ignore[import-untyped]
 
 from benchmarks.cost.worker import PRODUCTION, machine
-from benchmarks.http.running import UVICORN, free_port
-from benchmarks.http.server import postgres
+from benchmarks.harness.running import UVICORN, free_port
+from benchmarks.harness.server import with_records
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
     where = machine()
-    with postgres() as server:
+    with with_records() as server:
         _start(server.dsn)  # the first fills the file system's cache
         seen = [_start(server.dsn) for _ in range(arguments.rounds)]
     walls, processors = zip(*seen, strict=True)

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.http.contenders import BATCHED, STATEMENT, Contender
-from benchmarks.http.load import Sample, wrk
-from benchmarks.http.machine import Processors, described
-from benchmarks.http.running import Running, running
+from benchmarks.harness.contender import BATCHED, IN_PRODUCTION, STATEMENT, Contender
+from benchmarks.harness.load import Sample, wrk
+from benchmarks.harness.machine import Processors, described
+from benchmarks.harness.running import Running, running
 
-SCRIPT = Path(__file__).with_name("read.lua")
+SCRIPT = Path(__file__).parents[1] / "harness/read.lua"
 
 _SIZES = {"POOLKEEPER_DATABASE__MIN_SIZE": "", "POOLKEEPER_DATABASE__MAX_SIZE": ""}
 
@@ -23,9 +23,7 @@ PRODUCTION = Contender(
     http=BATCHED,
     variables={
         **_SIZES,
-        "POOLKEEPER_ENV": "production",
-        "POOLKEEPER_AUTH__KEY": "of-a-benchmark-and-nothing-else-" * 2,
-        "POOLKEEPER_HTTP__ALLOWED_HOSTS": "127.0.0.1",
+        **IN_PRODUCTION,
     },
     signs_in=True,
 )

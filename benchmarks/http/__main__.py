@@ -4,12 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.http.load import NoLoad, find_wrk
-from benchmarks.http.machine import Processors, allow_connections, pinned
-from benchmarks.http.report import page, pictures, targets, versions, write
+from benchmarks.harness.load import NoLoad, find_wrk
+from benchmarks.harness.machine import Processors, allow_connections, pinned
+from benchmarks.harness.running import WrongAnswer
+from benchmarks.harness.server import with_records
+from benchmarks.http.report import page, pictures, targets, versions_of_contenders, write
 from benchmarks.http.run import FULL, QUICK, Run, shortest
-from benchmarks.http.running import WrongAnswer
-from benchmarks.http.server import postgres
 
 
 def main() -> None:
@@ -28,12 +28,12 @@ def main() -> None:
         find_wrk()
         processors = Processors()
         allow_connections(4096)
-        with pinned(processors.others), postgres() as server:
-            version = str(server.ask("SHOW server_version")).split(maxsplit=1)[0]
+        with pinned(processors.others), with_records() as server:
+            version = server.version
             results = Run(server, plan, processors).everything()
     except (NoLoad, WrongAnswer) as error:
         sys.exit(str(error))
-    text = page(results, plan, version, versions())
+    text = page(results, plan, version, versions_of_contenders())
     if arguments.page:
         write(text, pictures(results), arguments.page)
     print(f"\n{targets(results) if plan.quick else text}")

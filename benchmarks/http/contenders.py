@@ -1,47 +1,18 @@
 """Who takes part, what it does with connections, and which kinds of work there are."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-POOL = 10
-"""Connections of each contender's pool, open from the start; asyncpg's own default."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Contender:
-    """An application that uvicorn can run."""
-
-    name: str
-    title: str
-    app: str
-    """Module and attribute."""
-    holds: str
-    """For how long a request keeps a connection."""
-    packages: tuple[str, ...] = ()
-    """Whose versions matter, beside those of all."""
-    http: str = "httptools"
-    """What uvicorn reads requests with."""
-    variables: dict[str, str] = field(default_factory=dict, hash=False)
-    """Environment variables of its own."""
-    signs_in: bool = False
-    """Whether each request has a token, for a user who registers first."""
-    is_limit: bool = False
-    """Whether it does less than an application has to, and shows what cannot be beaten."""
+from benchmarks.harness.contender import BATCHED, IN_PRODUCTION, POOL, REQUEST, STATEMENT, Contender
 
 
 def _peer(name: str, title: str, holds: str, *packages: str) -> Contender:
-    return Contender(name=name, title=title, app=f"benchmarks.http.peers.{name}:app", holds=holds, packages=packages)
+    return Contender(name=name, title=title, app=f"benchmarks.http.apps.{name}:app", holds=holds, packages=packages)
 
 
 def _limit(name: str, title: str, module: str = "", **variables: str) -> Contender:
-    app = f"benchmarks.http.peers.{module or name}:app"
+    app = f"benchmarks.http.apps.{module or name}:app"
     return Contender(name=name, title=title, app=app, holds="", is_limit=True, variables=variables)
 
-
-BATCHED = "service.web.server.protocol:BatchedProtocol"
-"""httptools, as `poolkeeper serve` and the container image have it."""
-
-STATEMENT = "for each statement or transaction"
-REQUEST = "for the whole request"
 
 _OURS = {
     "POOLKEEPER_DATABASE__MIN_SIZE": str(POOL),
@@ -65,9 +36,7 @@ OURS_WITH_TOKENS = Contender(
     http=BATCHED,
     variables={
         **_OURS,
-        "POOLKEEPER_ENV": "production",
-        "POOLKEEPER_AUTH__KEY": "of-a-benchmark-and-nothing-else-" * 2,
-        "POOLKEEPER_HTTP__ALLOWED_HOSTS": "127.0.0.1",
+        **IN_PRODUCTION,
     },
     signs_in=True,
 )

@@ -5,11 +5,11 @@ from pathlib import Path
 from statistics import quantiles
 from tempfile import TemporaryDirectory
 
-from benchmarks.http.contenders import POOL
-from benchmarks.http.load import Sample
-from benchmarks.http.machine import Processors, pin
-from benchmarks.http.records import ROWS
-from benchmarks.http.server import Postgres
+from benchmarks.harness.contender import POOL
+from benchmarks.harness.load import Sample
+from benchmarks.harness.machine import Processors, pin
+from benchmarks.harness.records import ROWS
+from benchmarks.harness.server import Postgres
 
 _COLUMNS = "id, name, email, city, amount, active, created_at"
 SCRIPTS = {

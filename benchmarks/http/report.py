@@ -4,23 +4,22 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.http import machine
+from benchmarks.harness import machine
+from benchmarks.harness.bars import Bar, bars
+from benchmarks.harness.contender import BATCHED, POOL, Contender
+from benchmarks.harness.load import CONNECTIONS, Figures
+from benchmarks.harness.page import python, row, versions
 from benchmarks.http.contenders import (
     ALL_OF_OURS,
     AWAKE,
-    BATCHED,
     CONTENDERS,
     ONE,
     OURS,
     OVERLOAD,
     PEAK,
-    POOL,
     SLEEPERS,
     TITLES,
-    Contender,
 )
-from benchmarks.http.load import CONNECTIONS, Figures
-from benchmarks.http.plot import Bar, bars
 from benchmarks.http.run import SATURATED, SLEEPING, SMALL_POOL, TIMES_TOO_MANY, Plan, Results
 from benchmarks.http.targets import TARGETS, Target
 
@@ -102,9 +101,9 @@ def page(results: Results, plan: Plan, postgres: str, versions: str) -> str:
     )
 
 
-def versions() -> str:
+def versions_of_contenders() -> str:
     """What the contenders are made of."""
-    return machine.versions(PACKAGES.union(*(each.packages for each in CONTENDERS)))
+    return ", ".join((f"Python {python()}", *versions(PACKAGES.union(*(each.packages for each in CONTENDERS)))))
 
 
 def _answer(results: Results) -> str:
@@ -127,12 +126,12 @@ def _answer(results: Results) -> str:
 def targets(results: Results) -> str:
     """The table of targets."""
     lines = [
-        _row("Work", "Against", "Target", "Mode `open`", "Mode `token`", "Mode `token`, users remembered"),
-        _row("---", "---", "--:", "--:", "--:", "--:"),
+        row("Work", "Against", "Target", "Mode `open`", "Mode `token`", "Mode `token`, users remembered"),
+        row("---", "---", "--:", "--:", "--:", "--:"),
     ]
     for target in TARGETS:
         seen = (_verdict(target, target.seen(results, ours.name)) for ours in ALL_OF_OURS)
-        lines.append(_row(target.work, target.against, _ratio(target, target.wanted), *seen))
+        lines.append(row(target.work, target.against, _ratio(target, target.wanted), *seen))
     return "\n".join(lines)
 
 
@@ -187,15 +186,15 @@ def _sections(results: Results) -> Iterator[str]:
 
 
 def _table(results: Results, work: str) -> Iterator[str]:
-    yield _row("", "Requests/s", "Spread", "p50, ms", "p99, ms", "Processor, us", "Ours to it", "Holds a connection")
-    yield _row("---", "--:", "--:", "--:", "--:", "--:", "--:", "---")
+    yield row("", "Requests/s", "Spread", "p50, ms", "p99, ms", "Processor, us", "Ours to it", "Holds a connection")
+    yield row("---", "--:", "--:", "--:", "--:", "--:", "--:", "---")
     ours = results.figures(work, OURS.name)
     for each, figures in _taking_part(results, work):
         title = f"*{each.title}*" if each.is_limit else each.title
         if not figures.rate:
-            yield _row(title, "0", "", "none", "none", "", "", each.holds)
+            yield row(title, "0", "", "none", "none", "", "", each.holds)
             continue
-        yield _row(
+        yield row(
             title,
             f"{figures.rate:,.0f}" + _not_good(figures),
             f"{figures.spread:.0%}",
@@ -231,7 +230,3 @@ def _waits(results: Results) -> str:
     return (
         f"one in a hundred waits for longer than {ours:.1f} ms with the service's pool, {theirs:.1f} ms with asyncpg's."
     )
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |".replace("|  |", "| |").replace("|  |", "| |")

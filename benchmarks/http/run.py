@@ -7,6 +7,12 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from benchmarks.harness.contender import POOL, Contender
+from benchmarks.harness.load import Figures, Sample, figures
+from benchmarks.harness.machine import Processors, pinned
+from benchmarks.harness.records import forget_new
+from benchmarks.harness.running import Running, running
+from benchmarks.harness.server import Postgres, distant, round_trip
 from benchmarks.http.contenders import (
     AWAKE,
     CREATE,
@@ -16,19 +22,12 @@ from benchmarks.http.contenders import (
     ONE,
     OVERLOAD,
     PEAK,
-    POOL,
     SLEEPERS,
     THREE,
     TITLES,
-    Contender,
     asked,
 )
-from benchmarks.http.load import Figures, Sample, figures
-from benchmarks.http.machine import Processors, pinned
 from benchmarks.http.pgbench import PgBench
-from benchmarks.http.records import forget_new
-from benchmarks.http.running import Running, running
-from benchmarks.http.server import Postgres, distant, round_trip
 from benchmarks.http.waits import waits
 
 ROUND_TRIP = 0.002

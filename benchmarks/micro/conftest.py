@@ -6,8 +6,8 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
+from benchmarks.harness.server import migrated
 from benchmarks.micro.pieces import Stage, staged
-from benchmarks.micro.valgrind import served
 
 
 @pytest.fixture(scope="session")
@@ -22,8 +22,8 @@ def runner() -> Iterator[asyncio.Runner]:
 @pytest.fixture(scope="session")
 def stage(runner: asyncio.Runner) -> Iterator[Stage]:
     """The stage, on a server of its own."""
-    with served() as dsn:
-        context = staged(dsn)
+    with migrated() as server:
+        context = staged(server.dsn)
         yield runner.run(_enter(context))
         runner.run(context.__aexit__(None, None, None))
 

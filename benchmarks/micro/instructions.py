@@ -5,14 +5,15 @@
 
 import sys
 
+from benchmarks.harness.server import migrated
 from benchmarks.micro.pieces import PIECES
-from benchmarks.micro.valgrind import count, counted, served
+from benchmarks.micro.valgrind import count, counted
 
 
 def main() -> None:
     """Count, and print a table."""
-    with served() as dsn:
-        counts = counted(__spec__.name, dsn, PIECES)
+    with migrated() as server:
+        counts = counted(__spec__.name, server.dsn, PIECES)
     print("| | Instructions | Allocations |\n| --- | --: | --: |")
     for piece, each in zip(PIECES, counts, strict=True):
         print(f"| {piece.title} | {each.instructions:,.0f} | {each.allocations:,.0f} |")

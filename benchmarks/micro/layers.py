@@ -19,8 +19,9 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 import service.app
+from benchmarks.harness.server import migrated
 from benchmarks.micro.pieces import Piece, Stage, staged
-from benchmarks.micro.valgrind import count, counted, served
+from benchmarks.micro.valgrind import count, counted
 from service.auth.access import PUBLIC, SignedIn
 from service.database import DatabaseOptions
 from service.injection import Provide, inject
@@ -188,10 +189,10 @@ ALL = (*LAYERS, KEPT, DRIVER)
 
 def main() -> None:
     """Measure, and print a table."""
-    with served() as dsn:
+    with migrated() as server:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            least = runner.run(_least(dsn))
-        counts = counted(__spec__.name, dsn, ALL)
+            least = runner.run(_least(server.dsn))
+        counts = counted(__spec__.name, server.dsn, ALL)
     rows = [(us, each.instructions, each.allocations) for us, each in zip(least, counts, strict=True)]
     print("| | us | Instructions | Allocations |\n| --- | --: | --: | --: |")
     before = (0.0, 0.0, 0.0)

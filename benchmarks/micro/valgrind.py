@@ -10,17 +10,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import asyncpg
-
 from benchmarks.micro.pieces import Piece, staged
-from service.database import EmbeddedServer
-from service.migrations.runner import migrate
 
 _TOTALS = re.compile(r"^(?:totals|summary): (\d+)", re.MULTILINE)
 _NAMED = re.compile(r"^c?fn=\((\d+)\) (_PyObject_(?:Malloc|Calloc))\S*$", re.MULTILINE)
@@ -35,18 +30,6 @@ class Counted:
     instructions: float
     allocations: float
     """Calls of Python's allocator of objects. What comes from a free list is not among them."""
-
-
-@contextmanager
-def served() -> Iterator[str]:
-    """The DSN of a migrated server, for as long as it is needed."""
-    server = EmbeddedServer(None)
-    dsn = server.start()
-    try:
-        asyncio.run(migrate(lambda: asyncpg.connect(dsn)))
-        yield dsn
-    finally:
-        server.stop()
 
 
 def counted(module: str, dsn: str, pieces: Sequence[Piece]) -> list[Counted]:

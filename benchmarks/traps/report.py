@@ -1,10 +1,9 @@
 """The scoreboard as Markdown: what held, what broke and how, and with which versions."""
 
-import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 
+from benchmarks.harness.page import python, row, versions
 from benchmarks.traps.pattern import Pattern
 from benchmarks.traps.runner import Result
 from benchmarks.traps.scenarios import Scenario
@@ -42,7 +41,7 @@ def markdown(results: Results, scenarios: Sequence[Scenario], postgres: str) -> 
     return TEXT.format(
         answer=_answer(results, scenarios),
         date=datetime.now(UTC).date(),
-        python=platform.python_version(),
+        python=python(),
         postgres=postgres,
         versions=", ".join(_versions(results)),
         table="\n".join(_table(results, scenarios)),
@@ -53,10 +52,10 @@ def markdown(results: Results, scenarios: Sequence[Scenario], postgres: str) -> 
 def _answer(results: Results, scenarios: Sequence[Scenario]) -> str:
     """Return what the run found, in one sentence: the first of the page."""
     *others, ours = [sum(result.verdict == "holds" for result in row) for row in results.values()]
-    return (
-        f"**Poolkeeper holds in {ours} of {len(scenarios)} traps, "
-        f"the {len(others)} other patterns in {min(others)} to {max(others)}.**"
-    )
+    found = f"Poolkeeper holds in {ours} of {len(scenarios)} traps"
+    if others:
+        found += f", the {len(others)} other patterns in {min(others)} to {max(others)}"
+    return f"**{found}.**"
 
 
 def title(scenario: Scenario) -> str:
@@ -64,24 +63,20 @@ def title(scenario: Scenario) -> str:
     return (scenario.__doc__ or "").splitlines()[0].rstrip(".")
 
 
-def _versions(results: Results) -> Iterator[str]:
+def _versions(results: Results) -> Iterable[str]:
     names = {"fastapi", "asyncpg", "uvicorn", *(name for pattern in results for name in pattern.PACKAGES)}
-    return (f"{name} {version(name)}" for name in sorted(names))
+    return versions(names)
 
 
 def _table(results: Results, scenarios: Sequence[Scenario]) -> Iterator[str]:
-    yield _row("", "Trap", *(pattern.TITLE for pattern in results))
-    yield _row("--:", "---", *("---" for _ in results))
+    yield row("", "Trap", *(pattern.TITLE for pattern in results))
+    yield row("--:", "---", *("---" for _ in results))
     for number, scenario in enumerate(scenarios):
         cells = (CELLS[row[number].verdict] for row in results.values())
-        yield _row(str(number + 1), title(scenario), *cells)
-    yield _row("", "a deeper function gets its connection from", *(pattern.DEEPER for pattern in results))
+        yield row(str(number + 1), title(scenario), *cells)
+    yield row("", "a deeper function gets its connection from", *(pattern.DEEPER for pattern in results))
     held = (sum(result.verdict == "holds" for result in row) for row in results.values())
-    yield _row("", "holds in", *(f"{count} of {len(scenarios)}" for count in held))
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |".replace("|  |", "| |")
+    yield row("", "holds in", *(f"{count} of {len(scenarios)}" for count in held))
 
 
 def _details(pattern: Pattern, row: Sequence[Result], scenarios: Sequence[Scenario]) -> str:

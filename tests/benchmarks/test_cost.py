@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.cost.bends import page, pictures
 from benchmarks.cost.lists import _at
-from benchmarks.http.load import Sample
+from benchmarks.harness.load import Sample
 from benchmarks.micro import instructions
 from benchmarks.micro.pieces import PIECES, Piece, staged
 

@@ -6,14 +6,14 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from benchmarks.harness.load import NoLoad, Sample, figures, find_wrk, parsed
+from benchmarks.harness.machine import Processors
+from benchmarks.harness.records import prepare
+from benchmarks.harness.running import running
 from benchmarks.http import pgbench
 from benchmarks.http.contenders import CONTENDERS, ONE, OURS, OURS_WITH_TOKENS, QUICK, TITLES, asked
-from benchmarks.http.load import NoLoad, Sample, figures, find_wrk, parsed
-from benchmarks.http.machine import Processors
-from benchmarks.http.records import prepare
 from benchmarks.http.report import page, pictures, targets
 from benchmarks.http.run import FULL, Results
-from benchmarks.http.running import running
 from benchmarks.http.targets import TARGETS
 
 OUTPUT = """\

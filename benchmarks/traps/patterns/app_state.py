@@ -1,13 +1,11 @@
 """A `Database` class in `app.state`, opened in the lifespan."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any
 
 import anyio.from_thread
-import asyncpg
 from fastapi import APIRouter, BackgroundTasks, FastAPI, Request, WebSocket
 
+from benchmarks.peers.app_state import Database, lifespan_of
 from benchmarks.traps.pattern import Work, run
 
 TITLE = "`app.state` and a class"
@@ -17,29 +15,6 @@ PACKAGES = ()
 CANNOT: dict[str, str] = {}
 
 router = APIRouter()
-
-
-class Database:
-    def __init__(self, dsn: str, size: int) -> None:
-        self._dsn = dsn
-        self._size = size
-        self._pool: asyncpg.Pool
-
-    async def __aenter__(self) -> Self:
-        self._pool = await asyncpg.create_pool(self._dsn, min_size=1, max_size=self._size)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._pool.close()
-
-    async def fetchval(self, sql: str) -> Any:
-        async with self._pool.acquire() as connection:
-            return await connection.fetchval(sql)
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Any]:
-        async with self._pool.acquire() as connection, connection.transaction():
-            yield connection
 
 
 @router.get("/unit/{name}")
@@ -58,12 +33,7 @@ async def socket(name: str, websocket: WebSocket) -> None:
 
 
 def create_app(dsn: str, size: int) -> FastAPI:
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with Database(dsn, size) as app.state.database:
-            yield
-
-    app = FastAPI(lifespan=lifespan)
+    app = FastAPI(lifespan=lifespan_of(Database(dsn, size)))
     app.include_router(router)
     return app
 

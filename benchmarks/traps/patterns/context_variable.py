@@ -2,13 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from typing import Any
 
 import anyio.from_thread
-import asyncpg
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, WebSocket
 
+from benchmarks.peers.context_variable import current, open_connection, opened
 from benchmarks.traps.pattern import Work, run
 
 TITLE = "ContextVar by decorator"
@@ -17,19 +16,7 @@ DEEPER = "the variable"
 PACKAGES = ()
 CANNOT: dict[str, str] = {}
 
-Connection = Any  # asyncpg's, in its pool's wrapper
-pool: asyncpg.Pool
-current: ContextVar[Connection] = ContextVar("current_connection")
 router = APIRouter()
-
-
-async def open_connection() -> AsyncIterator[None]:
-    async with pool.acquire() as connection:
-        token = current.set(connection)
-        try:
-            yield
-        finally:
-            current.reset(token)
 
 
 @router.get("/unit/{name}", dependencies=[Depends(open_connection)])
@@ -45,13 +32,6 @@ def in_a_thread(name: str) -> Any:
 @router.websocket("/socket/{name}", dependencies=[Depends(open_connection)])
 async def socket(name: str, websocket: WebSocket) -> None:
     await run(name, None, websocket)
-
-
-@asynccontextmanager
-async def opened(dsn: str, size: int) -> AsyncIterator[None]:
-    global pool
-    async with asyncpg.create_pool(dsn, min_size=1, max_size=size) as pool:
-        yield
 
 
 def create_app(dsn: str, size: int) -> FastAPI:

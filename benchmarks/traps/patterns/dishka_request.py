@@ -1,15 +1,15 @@
 """dishka, with a generator in the request's scope."""
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio.from_thread
-import asyncpg
-from dishka import AsyncContainer, FromDishka, Provider, Scope, make_async_container, provide
+from dishka import AsyncContainer, FromDishka, make_async_container
 from dishka.integrations.fastapi import inject, setup_dishka
 from fastapi import APIRouter, BackgroundTasks, FastAPI, WebSocket
 
+from benchmarks.peers.dishka_request import Connection, Connections, lifespan
 from benchmarks.traps.pattern import Work, run
 
 TITLE = "dishka"
@@ -21,26 +21,8 @@ DEEPER = "its constructor"
 PACKAGES = ("dishka",)
 CANNOT: dict[str, str] = {}
 
-Connection = asyncpg.pool.PoolConnectionProxy
 container: AsyncContainer
 router = APIRouter()
-
-
-class Connections(Provider):
-    def __init__(self, dsn: str, size: int) -> None:
-        super().__init__()
-        self._dsn = dsn
-        self._size = size
-
-    @provide(scope=Scope.APP)
-    async def pool(self) -> AsyncIterable[asyncpg.Pool]:
-        async with asyncpg.create_pool(self._dsn, min_size=1, max_size=self._size) as pool:
-            yield pool
-
-    @provide(scope=Scope.REQUEST)
-    async def connection(self, pool: asyncpg.Pool) -> AsyncIterable[Connection]:
-        async with pool.acquire() as connection:
-            yield connection
 
 
 @router.get("/unit/{name}")
@@ -59,12 +41,6 @@ def in_a_thread(name: str, connection: FromDishka[Connection]) -> Any:
 @inject
 async def socket(name: str, websocket: WebSocket, session: FromDishka[AsyncContainer]) -> None:
     await run(name, session, websocket)
-
-
-@asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    yield
-    await app.state.dishka_container.close()
 
 
 def create_app(dsn: str, size: int) -> FastAPI:

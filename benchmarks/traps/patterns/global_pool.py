@@ -8,6 +8,7 @@ import anyio.from_thread
 import asyncpg
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, WebSocket
 
+from benchmarks.peers.global_pool import configure, get_pool, lifespan
 from benchmarks.traps.pattern import Work, run
 
 TITLE = "global pool"
@@ -17,16 +18,7 @@ PACKAGES = ()
 CANNOT: dict[str, str] = {}
 
 Pool = asyncpg.Pool
-settings: dict[str, Any] = {}
-pool: Pool | None = None
 router = APIRouter()
-
-
-async def get_pool() -> Pool:
-    global pool
-    if pool is None:
-        pool = await asyncpg.create_pool(**settings)
-    return pool
 
 
 @router.get("/unit/{name}")
@@ -44,17 +36,8 @@ async def socket(name: str, websocket: WebSocket, pool: Pool = Depends(get_pool)
     await run(name, pool, websocket)
 
 
-@asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    yield
-    if pool is not None:
-        await pool.close()
-
-
 def create_app(dsn: str, size: int) -> FastAPI:
-    global pool
-    pool = None
-    settings.update(dsn=dsn, min_size=1, max_size=size)
+    configure(dsn, size)
     app = FastAPI(lifespan=lifespan)
     app.include_router(router)
     return app

@@ -69,8 +69,8 @@ async def deeper(_: Connection, sql: str, connection: Connection = Provide["conn
 
 
 @asynccontextmanager
-async def opened(dsn: str, size: int) -> AsyncIterator[None]:
-    container = Container(config={"dsn": dsn, "size": size})
+async def opened(dsn: str, size: int, kind: type[Container] = Container) -> AsyncIterator[None]:
+    container = kind(config={"dsn": dsn, "size": size})
     container.wire(modules=[__name__])
     pool = await container.pool()
     try:
@@ -80,14 +80,14 @@ async def opened(dsn: str, size: int) -> AsyncIterator[None]:
         container.unwire()
 
 
-def create_app(dsn: str, size: int) -> FastAPI:
-    app = FastAPI(lifespan=lambda _: opened(dsn, size))
+def create_app(dsn: str, size: int, kind: type[Container] = Container) -> FastAPI:
+    app = FastAPI(lifespan=lambda _: opened(dsn, size, kind))
     app.include_router(router)
     return app
 
 
-async def script(dsn: str, size: int, work: Work) -> Any:
-    async with opened(dsn, size):
+async def script(dsn: str, size: int, work: Work, kind: type[Container] = Container) -> Any:
+    async with opened(dsn, size, kind):
         return await in_a_script(work)
 
 

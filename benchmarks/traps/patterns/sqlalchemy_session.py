@@ -7,8 +7,10 @@ from typing import Any, cast
 import anyio.from_thread
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, WebSocket
 from sqlalchemy import CursorResult, text
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from benchmarks.peers import sqlalchemy_session as peer
+from benchmarks.peers.sqlalchemy_session import get_session, opened
 from benchmarks.traps.pattern import Work, run
 
 TITLE = "SQLAlchemy session"
@@ -17,13 +19,7 @@ DEEPER = "an argument"
 PACKAGES = ("sqlalchemy",)
 CANNOT: dict[str, str] = {}
 
-sessions: async_sessionmaker[AsyncSession]
 router = APIRouter()
-
-
-async def get_session() -> AsyncIterator[AsyncSession]:
-    async with sessions() as session:
-        yield session
 
 
 @router.get("/unit/{name}")
@@ -41,18 +37,6 @@ async def socket(name: str, websocket: WebSocket, session: AsyncSession = Depend
     await run(name, session, websocket)
 
 
-@asynccontextmanager
-async def opened(dsn: str, size: int) -> AsyncIterator[None]:
-    global sessions
-    url = dsn.replace("postgresql://", "postgresql+asyncpg://", 1)
-    engine = create_async_engine(url, pool_size=size, max_overflow=0)
-    sessions = async_sessionmaker(engine, expire_on_commit=False)
-    try:
-        yield
-    finally:
-        await engine.dispose()
-
-
 def create_app(dsn: str, size: int) -> FastAPI:
     app = FastAPI(lifespan=lambda _: opened(dsn, size))
     app.include_router(router)
@@ -60,7 +44,7 @@ def create_app(dsn: str, size: int) -> FastAPI:
 
 
 async def script(dsn: str, size: int, work: Work) -> Any:
-    async with opened(dsn, size), sessions() as session:
+    async with opened(dsn, size), peer.sessions() as session:
         return await work(session, None)
 
 
@@ -83,5 +67,5 @@ async def transaction(session: AsyncSession) -> AsyncIterator[AsyncSession]:
 
 
 async def independent(_: AsyncSession, sql: str) -> Any:
-    async with sessions.begin() as session:
+    async with peer.sessions.begin() as session:
         return await session.scalar(text(sql))

@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio.from_thread
-import asyncpg
 from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, WebSocket
 
+from benchmarks.peers.yield_dependency import Connection, get_connection, opened
 from benchmarks.traps.pattern import Work, run
 
 TITLE = "yield dependency"
@@ -16,14 +16,7 @@ DEEPER = "an argument"
 PACKAGES = ()
 CANNOT: dict[str, str] = {}
 
-Connection = Any  # asyncpg's, in its pool's wrapper
-pool: asyncpg.Pool
 router = APIRouter()
-
-
-async def get_connection() -> AsyncIterator[Connection]:
-    async with pool.acquire() as connection:
-        yield connection
 
 
 @router.get("/unit/{name}")
@@ -39,13 +32,6 @@ def in_a_thread(name: str, connection: Connection = Depends(get_connection)) -> 
 @router.websocket("/socket/{name}")
 async def socket(name: str, websocket: WebSocket, connection: Connection = Depends(get_connection)) -> None:
     await run(name, connection, websocket)
-
-
-@asynccontextmanager
-async def opened(dsn: str, size: int) -> AsyncIterator[None]:
-    global pool
-    async with asyncpg.create_pool(dsn, min_size=1, max_size=size) as pool:
-        yield
 
 
 def create_app(dsn: str, size: int) -> FastAPI:

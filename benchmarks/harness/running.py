@@ -18,10 +18,10 @@ from urllib.parse import urlencode
 
 import psutil  # type: ignore[import-untyped]
 
-from benchmarks.http.contenders import POOL, Contender
-from benchmarks.http.load import CONNECTIONS, NoLoad, Sample, wrk
-from benchmarks.http.machine import Processors, pin, pinned
-from benchmarks.http.records import NEW, body, record
+from benchmarks.harness.contender import POOL, Contender
+from benchmarks.harness.load import CONNECTIONS, NoLoad, Sample, wrk
+from benchmarks.harness.machine import Processors, pin, pinned
+from benchmarks.harness.records import NEW, body, record
 
 START = 120.0
 """Seconds that a contender has to answer for the first time, while others start beside it."""

@@ -11,8 +11,8 @@ from fastapi import Depends, FastAPI, HTTPException
 from playhouse.pool import PooledPostgresqlDatabase
 from playhouse.postgres_ext import DateTimeTZField
 
-from benchmarks.http.peers import schemas
-from benchmarks.http.peers.settings import DSN, SIZE
+from benchmarks.http.apps import schemas
+from benchmarks.http.apps.settings import DSN, SIZE
 
 NO_STATE = {
     "closed": None,

@@ -5,7 +5,6 @@ import platform
 import resource
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 
@@ -70,9 +69,3 @@ def described() -> str:
         ]
         model = names[0] if names else model
     return f"{model}, {len(_affinity())} processors, {platform.system()} {platform.release().split('-')[0]}"
-
-
-def versions(packages: Iterable[str]) -> str:
-    """The installed versions of Python and of some packages."""
-    named = (f"{package} {version(package)}" for package in sorted(packages))
-    return ", ".join((f"Python {platform.python_version()}", *named))

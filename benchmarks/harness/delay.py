@@ -1,4 +1,4 @@
-"""A network: passes bytes to a server's socket and back, each way late. `python -m benchmarks.http.delay SOCKET SECONDS`."""
+"""A network: passes bytes to a server's socket and back, each way late. `python -m benchmarks.harness.delay SOCKET SECONDS`."""
 
 import asyncio
 import selectors

@@ -1,33 +1,15 @@
 """One connection for each request, by a dependency that yields it."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
-import asyncpg
 from fastapi import Depends, FastAPI, HTTPException
 
-from benchmarks.http.peers.schemas import Neighbours, NewRecord, Record
-from benchmarks.http.peers.settings import CREATE, DSN, LIST, NEXT, PREVIOUS, READ, SIZE
+from benchmarks.http.apps.schemas import Neighbours, NewRecord, Record
+from benchmarks.http.apps.settings import CREATE, DSN, LIST, NEXT, PREVIOUS, READ, SIZE
+from benchmarks.peers.yield_dependency import Connection, get_connection, opened
 
-Connection = Any  # asyncpg's, in its pool's wrapper
-pool: asyncpg.Pool
-
-
-@asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    global pool
-    async with asyncpg.create_pool(DSN, min_size=SIZE, max_size=SIZE) as pool:
-        yield
-
-
-async def get_connection() -> AsyncIterator[Connection]:
-    async with pool.acquire() as connection:
-        yield connection
-
-
-app = FastAPI(lifespan=lifespan)
+app = FastAPI(lifespan=lambda _: opened(DSN, SIZE, min_size=SIZE))
 
 
 @app.get("/records/{record_id}", response_model=Record)

@@ -1,51 +1,15 @@
 """A `Database` class on `app.state`, opened in the lifespan."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any
 
-import asyncpg
 from fastapi import FastAPI, HTTPException, Request
 
-from benchmarks.http.peers.schemas import Neighbours, NewRecord, Record
-from benchmarks.http.peers.settings import CREATE, DSN, LIST, NEXT, PREVIOUS, READ, SIZE
+from benchmarks.http.apps.schemas import Neighbours, NewRecord, Record
+from benchmarks.http.apps.settings import CREATE, DSN, LIST, NEXT, PREVIOUS, READ, SIZE
+from benchmarks.peers.app_state import Database, lifespan_of
 
-
-class Database:
-    def __init__(self, dsn: str, size: int) -> None:
-        self._dsn = dsn
-        self._size = size
-        self._pool: asyncpg.Pool
-
-    async def __aenter__(self) -> Self:
-        self._pool = await asyncpg.create_pool(self._dsn, min_size=self._size, max_size=self._size)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._pool.close()
-
-    async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
-        async with self._pool.acquire() as connection:
-            return await connection.fetch(sql, *args)
-
-    async def fetchrow(self, sql: str, *args: Any) -> asyncpg.Record | None:
-        async with self._pool.acquire() as connection:
-            return await connection.fetchrow(sql, *args)
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Any]:
-        async with self._pool.acquire() as connection, connection.transaction():
-            yield connection
-
-
-@asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with Database(DSN, SIZE) as app.state.database:
-        yield
-
-
-app = FastAPI(lifespan=lifespan)
+app = FastAPI(lifespan=lifespan_of(Database(DSN, SIZE, min_size=SIZE)))
 
 
 @app.get("/records/{record_id}", response_model=Record)

@@ -2,19 +2,15 @@
 
 import asyncio
 import builtins
-from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
-import asyncpg
-from dishka import FromDishka, Provider, Scope, make_async_container, provide
+from dishka import FromDishka, Scope, make_async_container, provide
 from dishka.integrations.fastapi import DishkaRoute, setup_dishka
 from fastapi import APIRouter, FastAPI, HTTPException
 
-from benchmarks.http.peers.schemas import Neighbours, NewRecord, Record
-from benchmarks.http.peers.settings import CREATE, DSN, LIST, NEXT, PREVIOUS, READ, SIZE
-
-Connection = asyncpg.pool.PoolConnectionProxy
+from benchmarks.http.apps.schemas import Neighbours, NewRecord, Record
+from benchmarks.http.apps.settings import CREATE, DSN, LIST, NEXT, PREVIOUS, READ, SIZE
+from benchmarks.peers.dishka_request import Connection, Connections, lifespan
 
 
 class RecordRepository:
@@ -41,24 +37,8 @@ class RecordRepository:
         return {"previous": before and dict(before), "record": record, "next": after and dict(after)}
 
 
-class Adapters(Provider):
-    @provide(scope=Scope.APP)
-    async def pool(self) -> AsyncIterable[asyncpg.Pool]:
-        async with asyncpg.create_pool(DSN, min_size=SIZE, max_size=SIZE) as pool:
-            yield pool
-
-    @provide(scope=Scope.REQUEST)
-    async def connection(self, pool: asyncpg.Pool) -> AsyncIterable[Connection]:
-        async with pool.acquire() as connection:
-            yield connection
-
+class Adapters(Connections):
     records = provide(RecordRepository, scope=Scope.REQUEST)
-
-
-@asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    yield
-    await app.state.dishka_container.close()
 
 
 router = APIRouter(route_class=DishkaRoute)
@@ -93,4 +73,4 @@ async def read_slowly(record_id: int, seconds: float, records: FromDishka[Record
 
 app = FastAPI(lifespan=lifespan)
 app.include_router(router)
-setup_dishka(make_async_container(Adapters()), app)
+setup_dishka(make_async_container(Adapters(DSN, SIZE, min_size=SIZE)), app)

@@ -6,18 +6,12 @@ from typing import Any
 import asyncpg
 from fastapi import Depends, FastAPI, HTTPException
 
-from benchmarks.http.peers.schemas import Neighbours, NewRecord, Record
-from benchmarks.http.peers.settings import CREATE, DSN, LIST, NEXT, PREVIOUS, READ, SIZE
+from benchmarks.http.apps.schemas import Neighbours, NewRecord, Record
+from benchmarks.http.apps.settings import CREATE, DSN, LIST, NEXT, PREVIOUS, READ, SIZE
+from benchmarks.peers.global_pool import configure, get_pool, lifespan
 
-pool: asyncpg.Pool | None = None
-app = FastAPI()
-
-
-async def get_pool() -> asyncpg.Pool:
-    global pool
-    if pool is None:
-        pool = await asyncpg.create_pool(DSN, min_size=SIZE, max_size=SIZE)
-    return pool
+configure(DSN, SIZE, min_size=SIZE)
+app = FastAPI(lifespan=lifespan)
 
 
 @app.get("/records/{record_id}", response_model=Record)

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 import asyncpg
 import msgspec
 
-from benchmarks.http.peers.settings import CREATE, DSN, LIST, NEXT, PREVIOUS, READ, SIZE
+from benchmarks.http.apps.settings import CREATE, DSN, LIST, NEXT, PREVIOUS, READ, SIZE
 
 
 class Held:

@@ -20,7 +20,7 @@ from sqlalchemy import BigInteger, DateTime, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from benchmarks.http.peers.settings import DSN, SIZE
+from benchmarks.http.apps.settings import DSN, SIZE
 
 
 class Row(CommonTableAttributes, AdvancedDeclarativeBase):

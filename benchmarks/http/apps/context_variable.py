@@ -1,39 +1,15 @@
 """One connection for each request in a ContextVar, set by a dependency in the route's decorator."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from typing import Any
 
-import asyncpg
 from fastapi import Depends, FastAPI, HTTPException
 
-from benchmarks.http.peers.schemas import Neighbours, NewRecord, Record
-from benchmarks.http.peers.settings import CREATE, DSN, LIST, NEXT, PREVIOUS, READ, SIZE
+from benchmarks.http.apps.schemas import Neighbours, NewRecord, Record
+from benchmarks.http.apps.settings import CREATE, DSN, LIST, NEXT, PREVIOUS, READ, SIZE
+from benchmarks.peers.context_variable import current, open_connection, opened
 
-Connection = Any  # asyncpg's, in its pool's wrapper
-pool: asyncpg.Pool
-current: ContextVar[Connection] = ContextVar("current_connection")
-
-
-@asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    global pool
-    async with asyncpg.create_pool(DSN, min_size=SIZE, max_size=SIZE) as pool:
-        yield
-
-
-async def open_connection() -> AsyncIterator[None]:
-    async with pool.acquire() as connection:
-        token = current.set(connection)
-        try:
-            yield
-        finally:
-            current.reset(token)
-
-
-app = FastAPI(lifespan=lifespan, dependencies=[Depends(open_connection)])
+app = FastAPI(lifespan=lambda _: opened(DSN, SIZE, min_size=SIZE), dependencies=[Depends(open_connection)])
 
 
 @app.get("/records/{record_id}", response_model=Record)

@@ -1,23 +1,17 @@
 """SQLAlchemy's asynchronous session with ORM models, by a dependency that yields it."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException
 from sqlalchemy import BigInteger, DateTime, func, select
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from benchmarks.http.peers import schemas
-from benchmarks.http.peers.settings import DSN, SIZE
-
-engine = create_async_engine(
-    DSN.replace("postgresql://", "postgresql+asyncpg://", 1), pool_size=SIZE, max_overflow=0, pool_timeout=5
-)
-sessions = async_sessionmaker(engine, expire_on_commit=False)
+from benchmarks.http.apps import schemas
+from benchmarks.http.apps.settings import DSN, SIZE
+from benchmarks.peers.sqlalchemy_session import get_session, opened
 
 
 class Base(DeclarativeBase):
@@ -36,18 +30,7 @@ class Record(Base):
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
-async def get_session() -> AsyncIterator[AsyncSession]:
-    async with sessions() as session:
-        yield session
-
-
-@asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    yield
-    await engine.dispose()
-
-
-app = FastAPI(lifespan=lifespan)
+app = FastAPI(lifespan=lambda _: opened(DSN, SIZE, pool_timeout=5))
 Session = Annotated[AsyncSession, Depends(get_session)]
 
 

@@ -11,8 +11,8 @@ from dependency_injector import containers, providers
 from dependency_injector.wiring import Provide, inject
 from fastapi import Depends, FastAPI, HTTPException
 
-from benchmarks.http.peers.schemas import Neighbours, NewRecord, Record
-from benchmarks.http.peers.settings import CREATE, DSN, LIST, NEXT, PREVIOUS, READ, SIZE
+from benchmarks.http.apps.schemas import Neighbours, NewRecord, Record
+from benchmarks.http.apps.settings import CREATE, DSN, LIST, NEXT, PREVIOUS, READ, SIZE
 
 
 class RecordService:

@@ -4,8 +4,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from benchmarks.http.peers.schemas import NewRecord, Record
-from benchmarks.http.records import record
+from benchmarks.harness.records import record
+from benchmarks.http.apps.schemas import NewRecord, Record
 
 ROWS = [record(number) for number in range(1, 10_001)]
 app = FastAPI()

