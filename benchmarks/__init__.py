@@ -1,1 +1,1 @@
-"""Measurements of the service beside others. Nothing here is part of what is installed."""
+"""Measurements of the service and of its peers. The wheel does not include them."""

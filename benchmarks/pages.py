@@ -1,7 +1,7 @@
 """Compare a page of results with a new run: `python -m benchmarks.pages build/pages/traps.md docs/generated/traps.md`.
 
-Figures differ from run to run, so they are not compared. Headings, rows and columns are, and each cell that is a word: a
-verdict, or what a contender does.
+Figures differ between runs and are not compared. Headings, rows and columns are compared, and each cell without a figure,
+for example a verdict.
 """
 
 import re
@@ -14,7 +14,7 @@ _FIGURE = re.compile(r"\d")
 
 
 def outline(page: str) -> Iterator[str]:
-    """A line for each heading and each row of a table, with `#` in the place of each cell or heading with a figure."""
+    """Yield each heading and each table row, with `#` for a figure in a heading and for each cell that has a figure."""
     for line in page.splitlines():
         if line.startswith("#"):
             yield re.sub(r"\d[\d,.]*", "#", line)
@@ -23,7 +23,7 @@ def outline(page: str) -> Iterator[str]:
 
 
 def main(made: Path, kept: Path) -> None:
-    """Print where the outlines differ; exit status 1 when they do."""
+    """Compare the outlines of two pages. If they differ, print the difference and exit with status 1."""
     old, new = (list(outline(page.read_text(encoding="utf-8"))) for page in (kept, made))
     if difference := list(unified_diff(old, new, str(kept), str(made), lineterm="", n=0)):
         sys.exit("\n".join([f"{kept} is not what its command makes now:", *difference]))

@@ -1,1 +1,1 @@
-"""What the service costs as work grows: memory, lists, starts, and where workers, pool and clients bend its rate."""
+"""Measures what the service costs as work grows: memory, lists, starts, and the rate by workers, pool size and clients."""

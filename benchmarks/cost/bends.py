@@ -1,7 +1,7 @@
-"""Where the rate bends: workers, pool sizes and clients.
+"""Measures the rate by workers, pool size and clients.
 
-`python -m benchmarks.cost.bends docs/generated/performance/bends.md` also writes a picture
-for each number of workers beside the page.
+`python -m benchmarks.cost.bends docs/generated/performance/bends.md` also writes a chart
+for each number of workers into the page's folder.
 """
 
 import sys
@@ -19,19 +19,21 @@ WORKERS = (1, 2)
 POOLS = (1, 2, 4, 16, 64)
 CLIENTS = (1, 8, 64, 256, 1000)
 MANY = 100
-"""Clients beyond which a round is twice as long: all of them arrive at once, and are waited for in turn."""
+"""Above this number of clients a round takes twice as long, because all of them connect at once."""
 PAUSE = 0.5
-"""Seconds after each round, for what its clients left behind."""
+"""Seconds after each round, in which its connections close."""
 
 Samples = dict[tuple[int, int, int], Sample]
-"""By workers, pool size and clients."""
+"""Keys: workers, pool size and clients."""
 
 
 def main() -> None:
-    """Run, print, write."""
+    """Run, print and write the page."""
     parser = page_parser("benchmarks.cost.bends", __doc__)
-    parser.add_argument("--seconds", type=int, default=2, help="of each round")
-    parser.add_argument("--rounds", type=int, default=3, help="of which the best counts: others can only take away")
+    parser.add_argument("--seconds", type=int, default=2, help="the length of each round")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="the best round counts: other load on the machine only lowers a rate"
+    )
     arguments = parser.parse_args()
     where = machine()
     samples: Samples = {}
@@ -40,7 +42,7 @@ def main() -> None:
         allow_connections(4096)
         with with_records() as server:
             for _ in range(arguments.rounds):
-                for pool in POOLS:  # both numbers of workers after one another: they are compared
+                for pool in POOLS:  # the numbers of workers run one after the other, because they are compared
                     for workers in WORKERS:
                         _keep_best(samples, _round(server.dsn, workers, pool, arguments.seconds))
     except NoLoad as error:
@@ -55,7 +57,7 @@ def main() -> None:
 def _round(dsn: str, workers: int, pool: int, seconds: int) -> Samples:
     seen: Samples = {}
     with serving(PRODUCTION, dsn, pool=pool, workers=workers) as service:
-        read(service, "/users/me", seconds=1, connections=16)  # the first second is not counted: caches are filled
+        read(service, "/users/me", seconds=1, connections=16)  # the first second fills caches and does not count
         for clients in CLIENTS:
             longer = 2 if clients > MANY else 1
             sample = read(service, "/users/me", seconds=longer * seconds, connections=clients)
@@ -72,7 +74,7 @@ def _keep_best(samples: Samples, seen: Samples) -> None:
 
 
 def page(samples: Samples, where: str, seconds: int, rounds: int) -> str:
-    """Tables and pictures."""
+    """Return the page, with tables and charts."""
     how = f"the best of {rounds} rounds of {seconds} s for each figure, twice that for more than {MANY} clients"
     parts = [f"# Workers, pool and clients\n\n`GET /users/me` with a token, {how}. {where}.\n"]
     for workers in sorted({workers for workers, _, _ in samples}):
@@ -86,7 +88,7 @@ def page(samples: Samples, where: str, seconds: int, rounds: int) -> str:
 
 
 def pictures(samples: Samples) -> dict[int, str]:
-    """SVG by number of workers."""
+    """Return the SVG charts by number of workers."""
     drawn = {}
     for workers in sorted({workers for workers, _, _ in samples}):
         series: dict[str, dict[int, float]] = {}

@@ -1,6 +1,6 @@
-"""What lists and look-ups take as tables grow, straight from the repositories.
+"""Measures lists and look-ups as tables grow, in calls of the repositories.
 
-`python -m benchmarks.cost.lists docs/generated/performance/lists.md`; `--rows` names other sizes.
+`python -m benchmarks.cost.lists docs/generated/performance/lists.md`; `--rows` sets other sizes.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from service.users.repository import UserRepository
 TIMES = 30
 PAGE = 101
 IMPORTER = 1
-"""A user who imported half of the items, after all others had theirs."""
+"""The id of a user who imported half of the items, after those of all others."""
 
 GROW_USERS = """
     INSERT INTO users (email, password_hash)
@@ -35,7 +35,7 @@ GROW_ITEMS = """
 
 
 def main() -> None:
-    """Run, print, write."""
+    """Run, print and write the page."""
     parser = page_parser("benchmarks.cost.lists", __doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 100_000, 10_000_000])
     arguments = parser.parse_args()
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 async def _at(dsn: str, rows: int) -> dict[str, float]:
-    """Milliseconds with so many users and as many items."""
+    """Return milliseconds for tables of `rows` users and as many items."""
     await _fill(dsn, rows)
     database = Database(DatabaseOptions(min_size=1, max_size=1, command_timeout=0, statement_timeout=0))
     await database.open(dsn)
@@ -92,7 +92,7 @@ async def _time(ask: Callable[[], Awaitable[object]]) -> float:
         started = perf_counter()
         await ask()
         times.append(1000 * (perf_counter() - started))
-        if sum(times) > 10_000:  # noqa: PLR2004 - ten seconds are enough for what takes seconds each
+        if sum(times) > 10_000:  # noqa: PLR2004 - ten seconds suffice when each call takes seconds
             break
     return median(times)
 
@@ -104,7 +104,7 @@ async def _fill(dsn: str, rows: int) -> None:
         await connection.execute(GROW_USERS, 1, rows)
         await connection.execute(
             "ALTER TABLE items DROP CONSTRAINT items_owner_id_fkey"
-        )  # a check of each row: minutes
+        )  # it checks each row, which takes minutes
         await connection.execute(GROW_ITEMS, 1, rows, IMPORTER)
         await connection.execute(
             "ALTER TABLE items ADD CONSTRAINT items_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES users ON DELETE CASCADE"

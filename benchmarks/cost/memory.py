@@ -1,6 +1,6 @@
-"""The memory of one worker: at its start, with open requests, and after a great many of them.
+"""Measures the memory of one worker: at its start, with open requests, and after a million requests.
 
-`python -m benchmarks.cost.memory docs/generated/performance/memory.md`; `--requests` and `--cancelled` make it shorter.
+`python -m benchmarks.cost.memory docs/generated/performance/memory.md`; `--requests` and `--cancelled` shorten it.
 """
 
 import asyncio
@@ -20,16 +20,16 @@ from benchmarks.harness.running import Running
 from benchmarks.harness.server import with_records
 
 SLICE = 10
-"""Seconds between two looks at the memory."""
+"""Seconds between two measurements of the memory."""
 WARM = 0.1
-"""The share of the requests before the first look that counts: until caches are full."""
+"""The share of the requests that fills caches before the first measurement that counts."""
 AT_ONCE = 50
-"""Clients that hang up."""
+"""Clients that hang up at the same time."""
 THOUSANDS = 3
 
 
 def main() -> None:
-    """Run, print, write."""
+    """Run, print and write the page."""
     parser = page_parser("benchmarks.cost.memory", __doc__)
     parser.add_argument("--requests", type=int, default=1_000_000)
     parser.add_argument("--cancelled", type=int, default=100_000)
@@ -106,7 +106,7 @@ def _give_up(service: Running, count: int) -> None:
 
 
 async def _hang_up(service: Running, count: int) -> None:
-    """In the middle of the head, in the middle of the body, and after the request, without waiting for the answer."""
+    """Hang up in the middle of the head, in the middle of the body, and after the request but before the response."""
     head = f"Host: 127.0.0.1\r\nAuthorization: Bearer {service.token}\r\n"
     requests = (
         "GET /users/1 HTTP/1.1\r\nHost: 127.",
@@ -118,7 +118,7 @@ async def _hang_up(service: Running, count: int) -> None:
         for number in range(mine):
             _, writer = await asyncio.open_connection("127.0.0.1", service.port)
             writer.write(requests[number % len(requests)].encode())
-            await asyncio.sleep(0.005)  # so that it is being carried out
+            await asyncio.sleep(0.005)  # so that the service has started it
             writer.transport.abort()
 
     async with asyncio.TaskGroup() as clients:
@@ -128,7 +128,7 @@ async def _hang_up(service: Running, count: int) -> None:
 
 @contextmanager
 def _asleep(service: Running) -> Iterator[None]:
-    """One request that sleeps, with its connection."""
+    """Keep one sleeping request open until the end of the block."""
     with socket.create_connection(("127.0.0.1", service.port)) as client:
         client.sendall(b"GET /slowusers/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         yield
@@ -139,7 +139,7 @@ def _resident(service: Running) -> float:
 
 
 def _settle(service: Running) -> None:
-    """Wait until it is idle: all that was sent has been read."""
+    """Wait until the service is idle and has read everything that was sent."""
     process = psutil.Process(service.process)
     deadline = monotonic() + 60
     while process.cpu_percent(0.5) > 5 and monotonic() < deadline:  # noqa: PLR2004 - percent of a processor

@@ -1,6 +1,6 @@
-"""One row by its id, on the oldest and the newest Python, each Debian's own in a bare root. Needs root and debootstrap.
+"""Compares one row by id on the oldest and the newest Python, both from Debian in a bare root. Needs root and debootstrap.
 
-`python -m benchmarks.cost.pythons build/pythons.md`; `--rounds` and `--seconds` make it shorter.
+`python -m benchmarks.cost.pythons build/pythons.md`; `--rounds` and `--seconds` shorten it.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _USER = b'{"email":"ada@example.com","password":"correct horse"}'
 
 @dataclass
 class Contender:
-    """A service under one Python, and what was seen of it in each round."""
+    """The service under one Python, with the figures of each round."""
 
     python: str
     port: int
@@ -36,14 +36,14 @@ class Contender:
     rates: list[float] = field(default_factory=list)
 
     def measure(self, seconds: float) -> None:
-        """One round: processor time of the service for each request, and requests a second."""
+        """Measure one round: processor time of the service for each request, and requests a second."""
         before, started = self._processor(), monotonic()
         answers = asyncio.run(_load(self.port, seconds))
         self.rates.append(answers / (monotonic() - started))
         self.microseconds.append(1e6 * (self._processor() - before) / answers)
 
     def resident(self) -> float:
-        """Megabytes in memory."""
+        """Return its resident memory in megabytes."""
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
@@ -53,7 +53,7 @@ class Contender:
 
 
 def main() -> None:
-    """Run, print, write."""
+    """Run, print and write the page."""
     parser = page_parser("benchmarks.cost.pythons", __doc__)
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--seconds", type=float, default=4)
@@ -62,7 +62,7 @@ def main() -> None:
     with ExitStack() as stack:
         contenders = [_contender(stack, suite) for suite in SUITES]
         for contender in contenders:
-            contender.measure(arguments.seconds)  # until caches are warm and the interpreter has specialised its code
+            contender.measure(arguments.seconds)  # this round fills caches and lets the interpreter specialise its code
             contender.rates.clear()
             contender.microseconds.clear()
         for turn in range(arguments.rounds):
@@ -99,7 +99,7 @@ def _rows(contenders: list[Contender]) -> Iterator[str]:
 
 
 async def _load(port: int, seconds: float) -> int:
-    """How many answers all clients together got, each of which asks again as soon as it has one."""
+    """Return the number of responses. Each client sends its next request when it has its response."""
     end = monotonic() + seconds
     return sum(await asyncio.gather(*(_client(port, end) for _ in range(CLIENTS))))
 

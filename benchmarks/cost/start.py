@@ -1,6 +1,6 @@
-"""From the start of a worker to its first answer, as in production: warm, and without a migration.
+"""Measures the time from the start of a worker to its first response, as in production: warm, and without a migration.
 
-`python -m benchmarks.cost.start`; with `-X importtime` Python itself says which imports take how long:
+`python -m benchmarks.cost.start`; `-X importtime` prints the time of each import:
 `python -X importtime -c 'import service.main'`.
 """
 
@@ -21,22 +21,22 @@ from benchmarks.harness.server import with_records
 
 
 def main() -> None:
-    """Run and print."""
+    """Run and print the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cost.start", description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
     where = machine()
     with with_records() as server:
-        _start(server.dsn)  # the first fills the file system's cache
+        _start(server.dsn)  # the first start fills the file system's cache
         seen = [_start(server.dsn) for _ in range(arguments.rounds)]
     walls, processors = zip(*seen, strict=True)
     print(f"{where}; {arguments.rounds} starts")
-    print(f"first answer after {min(walls):.2f} s at best, {median(walls):.2f} s in the median")
+    print(f"first response after {min(walls):.2f} s at best, {median(walls):.2f} s in the median")
     print(f"processor time until then {min(processors):.2f} s at best, {median(processors):.2f} s in the median")
 
 
 def _start(dsn: str) -> tuple[float, float]:
-    """Seconds until the first good answer of readiness, by the clock and of the processor."""
+    """Return the seconds until the service is ready: by the clock and of processor time."""
     port = free_port()
     variables = {name: value for name, value in PRODUCTION.variables.items() if value}
     command = [
@@ -55,7 +55,7 @@ def _start(dsn: str) -> tuple[float, float]:
         try:
             while not _is_ready(port):
                 if process.poll() is not None:
-                    sys.exit("the service did not start; what it said is above")
+                    sys.exit("the service did not start; its output is above")
                 sleep(0.002)
             wall = perf_counter() - started
             times = psutil.Process(process.pid).cpu_times()

@@ -1,4 +1,4 @@
-"""The service itself, as one worker or several, and the load on it."""
+"""Runs the service with one or several workers, and puts it under load."""
 
 import os
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ SLEEPY = Contender(
 
 @contextmanager
 def serving(contender: Contender, dsn: str, *, pool: int = 10, workers: int = 1) -> Iterator[Running]:
-    """The service, wherever the system puts it: with more workers than one there is no processor for each."""
+    """Start the service on all processors: several workers cannot have one processor each."""
     anywhere = Processors()
     anywhere.contender = anywhere.all
     sized = replace(contender, variables={**contender.variables, "WEB_CONCURRENCY": str(workers)})
@@ -53,10 +53,10 @@ def serving(contender: Contender, dsn: str, *, pool: int = 10, workers: int = 1)
 
 
 def read(service: Running, path: str, *, seconds: int, connections: int) -> Sample:
-    """Ask for one path, each connection again as soon as it has its answer."""
+    """Read one path. Each connection sends its next request when it has its response."""
     return wrk(service.url, path, seconds=seconds, connections=connections, token=service.token, script=SCRIPT)
 
 
 def machine() -> str:
-    """Where it was measured, and how busy that is with other things."""
+    """Return the machine and its load average before the run."""
     return f"{described()}; load average {os.getloadavg()[0]:.1f} before the run"

@@ -1,4 +1,4 @@
-"""Horizontal bars as SVG."""
+"""Horizontal bar charts as SVG."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ aria-label="{title}" font-family="sans-serif" font-size="13">
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar, with the lowest and the highest of the rounds as a line across its end."""
+    """One bar. A line across its end runs from the lowest round to the highest."""
 
     label: str
     value: float
@@ -30,7 +30,7 @@ class Bar:
 
 
 def bars(title: str, unit: str, rows: Sequence[Bar]) -> str:
-    """A picture of its own size, readable on light and on dark."""
+    """Return a chart with a white background, which is readable on light and dark pages."""
     width, height = _LABELS + _BARS + _FIGURES, _TOP + _ROW * len(rows) + 10
     longest = max((row.highest for row in rows), default=0.0) or 1.0
     lines = [_OPENING.format(width=width, height=height, title=escape(title), unit=escape(unit))]

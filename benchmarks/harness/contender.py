@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 POOL = 10
-"""Connections of each contender's pool, open from the start; asyncpg's own default."""
+"""Connections in each contender's pool, opened at its start. asyncpg's default."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,19 +13,19 @@ class Contender:
     name: str
     title: str
     app: str
-    """Module and attribute."""
+    """Module and attribute, as uvicorn takes them."""
     holds: str
-    """For how long a request keeps a connection."""
+    """How long a request holds a connection."""
     packages: tuple[str, ...] = ()
-    """Whose versions matter, beside those of all."""
+    """Packages to list with their versions, in addition to those that all contenders use."""
     http: str = "httptools"
-    """What uvicorn reads requests with."""
+    """The HTTP protocol class of uvicorn."""
     variables: dict[str, str] = field(default_factory=dict, hash=False)
-    """Environment variables of its own."""
+    """Environment variables for this contender only."""
     signs_in: bool = False
-    """Whether each request has a token, for a user who registers first."""
+    """Whether each request carries the token of a user who registers first."""
     is_limit: bool = False
-    """Whether it does less than an application has to, and shows what cannot be beaten."""
+    """Whether it does less than an application must, and so shows an upper limit."""
 
 
 BATCHED = "service.web.server.protocol:BatchedProtocol"

@@ -1,4 +1,4 @@
-"""A network: passes bytes to a server's socket and back, each way late. `python -m benchmarks.harness.delay SOCKET SECONDS`."""
+"""A network that delays bytes to a server's socket and back: `python -m benchmarks.harness.delay SOCKET SECONDS`."""
 
 import asyncio
 import selectors
@@ -8,7 +8,7 @@ from contextlib import suppress
 
 
 async def serve(socket: str, seconds: float) -> None:
-    """Listen on 127.0.0.1, print the port, and never end."""
+    """Listen on 127.0.0.1, print the port, and serve until the process is stopped."""
 
     async def connected(client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         server, to_server = await asyncio.open_unix_connection(socket)
@@ -30,6 +30,6 @@ async def _pass(source: asyncio.StreamReader, sink: asyncio.StreamWriter, second
 
 
 if __name__ == "__main__":
-    # epoll counts in milliseconds and would round the delay up; select does not
+    # epoll has a resolution of a millisecond and would round the delay up; select does not
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
         runner.run(serve(sys.argv[1], float(sys.argv[2])))

@@ -1,4 +1,4 @@
-"""Lines as SVG, over sizes that grow by factors."""
+"""Line charts as SVG, with a logarithmic horizontal axis."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -15,7 +15,7 @@ aria-label="{title}" font-family="sans-serif" font-size="13">
 
 
 def lines(title: str, across: str, series: Mapping[str, Mapping[int, float]]) -> str:
-    """A picture of its own size, readable on light and on dark. `series`: heights by size, by the name of a line."""
+    """Return a chart with a white background. `series` has a line for each name: its heights by size."""
     width, height = _LEFT + _WIDTH + _LEGEND, _TOP + _HEIGHT + 50
     sizes = sorted({size for line in series.values() for size in line})
     most = max((value for line in series.values() for value in line.values()), default=0.0) or 1.0
@@ -27,7 +27,7 @@ def lines(title: str, across: str, series: Mapping[str, Mapping[int, float]]) ->
 
 
 def _across(size: int, sizes: Sequence[int]) -> float:
-    """Equal factors are equal distances."""
+    """Return the horizontal position of a size: equal factors are equal distances."""
     span = log(sizes[-1] / sizes[0]) or 1.0
     return _LEFT + _WIDTH * log(size / sizes[0]) / span
 

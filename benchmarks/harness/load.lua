@@ -1,4 +1,4 @@
--- What wrk sends: `wrk ... -s load.lua URL -- KIND TOKEN`. Requests are made once, and sent in turn.
+-- Requests to the records: `wrk ... -s load.lua URL -- KIND TOKEN`. They are built once and sent in turn.
 local ROWS = 10000
 local new = '{"name":"Ada Lovelace","email":"ada@example.com","city":"London","amount":1815,"active":true}'
 local requests = {}

@@ -1,4 +1,4 @@
-"""wrk, and what it says."""
+"""Runs wrk and reads its results."""
 
 import json
 import shutil
@@ -11,55 +11,55 @@ from statistics import median
 SCRIPT = Path(__file__).with_name("load.lua")
 CONNECTIONS = 32
 PATIENCE = 10
-"""Seconds after which wrk gives up on an answer."""
+"""Seconds after which wrk stops waiting for a response."""
 
 
 class NoLoad(Exception):
-    """No load can be made. The message says what to do."""
+    """wrk cannot make a load. The message says what to do."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What one run of wrk saw. Times in milliseconds; they are of all answers."""
+    """The results of one run of wrk. Times are in milliseconds and include all responses."""
 
     rate: float
-    """Good answers a second."""
+    """Good responses a second."""
     p50: float
     p99: float
     refused: int = 0
-    """Answers that were not good."""
+    """Responses that were not good."""
     failed: int = 0
-    """Requests without an answer."""
+    """Requests without a response."""
     processor: float = 0.0
-    """Microseconds of the contender's processor time for each good answer."""
+    """Microseconds of the contender's processor time for each good response."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """The medians of some samples."""
+    """Medians of several samples."""
 
     rate: float
     p50: float
     p99: float
     spread: float
-    """From the lowest rate to the highest, as a share of the median."""
+    """The highest rate minus the lowest, as a share of the median."""
     refused: int
     failed: int
     processor: float
 
 
 def find_wrk() -> str:
-    """Where wrk is. Raises `NoLoad` where it is missing."""
+    """Return the path of wrk. Raise `NoLoad` if it is not installed."""
     program = shutil.which("wrk")
     if program is None:
         raise NoLoad(
-            "wrk makes the load, and is not installed. On Debian and Ubuntu: apt-get install wrk. On macOS: brew install wrk"
+            "wrk makes the load and is not installed. On Debian and Ubuntu: apt-get install wrk. On macOS: brew install wrk"
         )
     return program
 
 
 def wrk(url: str, request: str, *, seconds: int, connections: int, token: str = "", script: Path = SCRIPT) -> Sample:
-    """Ask for so many seconds, each connection again as soon as it has its answer."""
+    """Send requests for some seconds. Each connection sends its next request when it has its response."""
     command = [
         find_wrk(), "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s",
         "--timeout", f"{PATIENCE}s", "--script", str(script), url, "--", request, *([token] if token else []),
@@ -69,17 +69,17 @@ def wrk(url: str, request: str, *, seconds: int, connections: int, token: str = 
 
 
 def parsed(output: str) -> Sample:
-    """The sample in what wrk and the script have printed. Raises `NoLoad` where there is none."""
+    """Return the sample that the Lua script printed. Raise `NoLoad` if it printed none."""
     for line in output.splitlines():
         if line.startswith("RESULT "):
             seen = json.loads(line.removeprefix("RESULT "))
             good = seen["requests"] - seen["refused"]
             return Sample(good / seen["seconds"], seen["p50"], seen["p99"], seen["refused"], seen["failed"])
-    raise NoLoad(f"wrk did not say what it saw: {output.strip()}")
+    raise NoLoad(f"wrk printed no result: {output.strip()}")
 
 
 def figures(samples: Sequence[Sample]) -> Figures:
-    """What several rounds come to."""
+    """Return the medians of several rounds."""
     rates = [sample.rate for sample in samples]
     middle = median(rates)
     return Figures(

@@ -1,4 +1,4 @@
-"""Processors and versions."""
+"""The machine of a run: its processors and limits."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class Processors:
-    """Who runs where: the contender alone on the first; load, PostgreSQL and what delays a network on the others."""
+    """Assigns processors: the first to the contender alone, the others to wrk, PostgreSQL and the delayed network."""
 
     def __init__(self) -> None:
         self.all = _affinity()
@@ -17,7 +17,7 @@ class Processors:
         self.others = self.all - self.contender or self.contender
 
     def described(self) -> str:
-        """In words."""
+        """Return the assignment in words."""
         if not hasattr(os, "sched_setaffinity"):
             return "where the system puts them"
         if self.others == self.contender:
@@ -26,7 +26,7 @@ class Processors:
 
 
 def pin(process: int, processors: Iterable[int]) -> None:
-    """Keep a process, and what it starts from now on, on these processors, where the system can do that; 0 is this one."""
+    """Pin a process and its later children to some processors, if the system can. 0 means the current process."""
     if hasattr(os, "sched_setaffinity"):
         threads = Path(f"/proc/{process or os.getpid()}/task").glob("*")
         for thread in threads:
@@ -35,7 +35,7 @@ def pin(process: int, processors: Iterable[int]) -> None:
 
 @contextmanager
 def pinned(processors: set[int]) -> Iterator[None]:
-    """This process, and what it starts, on these processors until the end of the block."""
+    """Pin the current process and its children to some processors until the end of the block."""
     before = _affinity()
     pin(0, processors)
     try:
@@ -51,7 +51,7 @@ def _affinity() -> set[int]:
 
 
 def allow_connections(count: int) -> None:
-    """Let this process, and what it starts, have so many open, where the system's own limit is lower."""
+    """Raise the limit of open files for this process and its children to `count`, if it is lower."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < count:
         resource.setrlimit(
@@ -60,7 +60,7 @@ def allow_connections(count: int) -> None:
 
 
 def described() -> str:
-    """The machine in a line."""
+    """Return the machine in one line."""
     model = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
     if information.exists():

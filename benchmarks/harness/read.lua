@@ -1,4 +1,4 @@
--- What wrk sends: `wrk ... -s read.lua URL -- PATH TOKEN`.
+-- Reads one path: `wrk ... -s read.lua URL -- PATH TOKEN`.
 function init(arguments)
   if arguments[2] then wrk.headers["Authorization"] = "Bearer " .. arguments[2] end
   wrk.path = arguments[1]

@@ -1,4 +1,4 @@
-"""The rows that every contender serves, and what it has to answer."""
+"""The rows that every contender serves, and the expected responses."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -23,14 +23,14 @@ TABLE = """
 FORGET_NEW = f"DELETE FROM records WHERE id > {ROWS}"
 
 NEW = {"name": "Ada Lovelace", "email": "ada@example.com", "city": "London", "amount": 1815, "active": True}
-"""What is sent to create one."""
+"""The body of a request that creates a record."""
 
 _CITIES = ("Lisbon", "Oslo", "Kyoto", "Lima", "Accra", "Hobart", "Turin")
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def record(number: int) -> dict[str, Any]:
-    """The row of this id."""
+    """Return the row with this id."""
     return {
         "id": number,
         "name": f"Person of number {number}",
@@ -43,14 +43,14 @@ def record(number: int) -> dict[str, Any]:
 
 
 def body(value: Any) -> bytes:
-    """A value as JSON, to the byte what a contender answers."""
+    """Return a value as JSON, byte for byte as every contender sends it."""
     return json.dumps(
         value, separators=(",", ":"), default=lambda time: time.isoformat().replace("+00:00", "Z")
     ).encode()
 
 
 async def prepare(dsn: str) -> None:
-    """Make the table and its rows."""
+    """Create the table and its rows."""
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute(TABLE)
@@ -62,7 +62,7 @@ async def prepare(dsn: str) -> None:
 
 
 async def forget_new(dsn: str) -> None:
-    """Remove what contenders created, so that each kind of work finds the same table."""
+    """Delete the rows that contenders created, so that each kind of work has the same table."""
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute(FORGET_NEW)

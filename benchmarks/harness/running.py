@@ -1,4 +1,4 @@
-"""Contenders as processes: uvicorn with one worker, on a processor of their own."""
+"""Runs contenders as processes: uvicorn with one worker, pinned to a processor."""
 
 import http.client
 import json
@@ -24,19 +24,19 @@ from benchmarks.harness.machine import Processors, pin, pinned
 from benchmarks.harness.records import NEW, body, record
 
 START = 120.0
-"""Seconds that a contender has to answer for the first time, while others start beside it."""
+"""Seconds that a contender may take to its first response, while the others start too."""
 UVICORN = ("--loop", "uvloop", "--no-access-log", "--log-level", "warning", "--backlog", "4096")
 
-_PASSWORD = "correct horse battery staple"  # noqa: S105 - of a database that goes with the run
+_PASSWORD = "correct horse battery staple"  # noqa: S105 - of a database that is deleted after the run
 _OF_A_ROW = re.compile(rb'"id":\d+|"created_at":"[^"]+"')
 
 
 class WrongAnswer(Exception):
-    """A contender does not answer what all others do."""
+    """A contender does not send the response that all others send."""
 
 
 class Running:
-    """A contender that answers."""
+    """A contender that accepts requests."""
 
     def __init__(self, contender: Contender, port: int, process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
         self.contender = contender
@@ -48,11 +48,11 @@ class Running:
 
     @property
     def process(self) -> int:
-        """The id of its process; with several workers, of their parent."""
+        """The id of its process, or of the parent of several workers."""
         return self._process.pid
 
     def ask(self, method: str, path: str, sent: bytes | None = None) -> tuple[int, bytes]:
-        """One request; its status and body."""
+        """Send one request and return the status and the body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             headers = {"Content-Type": "application/json"}
@@ -65,7 +65,7 @@ class Running:
             connection.close()
 
     def await_start(self) -> None:
-        """Returns when it answers. Raises `NoLoad` when it does not."""
+        """Wait for its first response. Raise `NoLoad` if it does not start."""
         deadline = monotonic() + START
         while True:
             try:
@@ -74,13 +74,13 @@ class Running:
                 if self._process.poll() is not None or monotonic() > deadline:
                     self._said.seek(0)
                     said = self._said.read().decode().strip()
-                    raise NoLoad(f"{said}\n{self.contender.title} does not start; what it said is above") from None
+                    raise NoLoad(f"{said}\n{self.contender.title} does not start; its output is above") from None
                 sleep(0.05)
             else:
                 return
 
     def sign_in(self) -> None:
-        """Register a user, or know that it is there, and get a token for it."""
+        """Register a user, unless it exists, and get a token for it."""
         self.ask("POST", "/users/", body({"email": "ada@example.com", "password": _PASSWORD}))
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         form = urlencode({"username": "ada@example.com", "password": _PASSWORD})
@@ -89,7 +89,7 @@ class Running:
         connection.close()
 
     def sample(self, request: str, seconds: int, connections: int = CONNECTIONS) -> Sample:
-        """Ask it for so many seconds."""
+        """Put it under load for some seconds."""
         before = self._processor_time()
         sample = wrk(self.url, request, seconds=seconds, connections=connections, token=self.token)
         used = self._processor_time() - before
@@ -100,11 +100,11 @@ class Running:
         return float(times.user + times.system)
 
     def pin(self, processors: set[int]) -> None:
-        """Keep it on these processors."""
+        """Pin it to these processors."""
         pin(self._process.pid, processors)
 
     def check(self) -> None:
-        """Raises `WrongAnswer` unless each body is the expected one, to the byte; of a new row, but for its id and time."""
+        """Raise `WrongAnswer` unless each body equals the expected one. The id and time of a new row may differ."""
         self._expect("GET", "/records/7", body(record(7)))
         self._expect("GET", "/records/?limit=100", body([record(number) for number in range(1, 101)]))
         if self.contender.name != "no_database":
@@ -123,14 +123,14 @@ class Running:
 
     @contextmanager
     def sleepers(self, count: int) -> Iterator[None]:
-        """So many requests that sleep, for as long as the block lasts."""
+        """Keep `count` sleeping requests open until the end of the block."""
         authorization = f"Authorization: Bearer {self.token}\r\n" if self.token else ""
         request = f"GET /records/7/slow/600.0 HTTP/1.1\r\nHost: sleeper\r\n{authorization}\r\n".encode()
         with ExitStack() as clients:
             for _ in range(count):
                 client = clients.enter_context(socket.create_connection(("127.0.0.1", self.port)))
                 client.sendall(request)
-            sleep(0.5)  # until they sleep, or wait in vain for a connection: from outside both look alike
+            sleep(0.5)  # until they sleep or wait for a connection: from outside, both look the same
             yield
 
 
@@ -138,7 +138,7 @@ class Running:
 def running(
     contenders: Sequence[Contender], dsn: str, processors: Processors, pool: int = POOL
 ) -> Iterator[dict[str, Running]]:
-    """The contenders by name, started all at once, on all processors; whatever happens, they are gone at the end."""
+    """Start contenders together on all processors, return them by name, and kill them at the end of the block."""
     with ExitStack() as stack:
         with pinned(processors.all):
             started = [stack.enter_context(_process(contender, dsn, pool)) for contender in contenders]
@@ -157,14 +157,14 @@ def _process(contender: Contender, dsn: str, pool: int) -> Iterator[Running]:
     command = [sys.executable, "-m", "uvicorn", contender.app, "--port", str(port), "--http", contender.http, *UVICORN]
     environment = _environment(contender.variables, dsn, pool)
     with (
-        TemporaryFile() as said,  # some say a lot when they are overloaded
+        TemporaryFile() as said,  # some print a lot under overload
         subprocess.Popen(command, env=environment, stdout=said, stderr=said, start_new_session=True) as process,
     ):
         try:
             yield Running(contender, port, process, said)
         finally:
-            with suppress(ProcessLookupError):  # it has ended by itself
-                os.killpg(process.pid, signal.SIGKILL)  # with its workers; some would wait for those who sleep
+            with suppress(ProcessLookupError):  # it has already ended
+                os.killpg(process.pid, signal.SIGKILL)  # with its workers; some would wait for the sleeping requests
 
 
 def _environment(variables: Mapping[str, str], dsn: str, pool: int) -> dict[str, str]:
@@ -174,7 +174,7 @@ def _environment(variables: Mapping[str, str], dsn: str, pool: int) -> dict[str,
 
 
 def free_port() -> int:
-    """A port that nobody listens at now."""
+    """Return a port that no process listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

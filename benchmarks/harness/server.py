@@ -17,7 +17,7 @@ from service.database import EmbeddedServer
 from service.migrations.runner import migrate
 
 _CONNECTIONS = 400
-"""Enough for the pools of all contenders together, some of which run twice."""
+"""Enough for the pools of all contenders together. Some run twice."""
 
 
 class Postgres:

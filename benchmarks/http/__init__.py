@@ -1,1 +1,1 @@
-"""The service over HTTP beside its peers: one PostgreSQL, one table, one response body to the byte."""
+"""Compares the service over HTTP with its peers: one PostgreSQL, one table, response bodies that are equal byte for byte."""

@@ -13,12 +13,14 @@ from benchmarks.http.run import FULL, QUICK, Run, shortest
 
 
 def main() -> None:
-    """Run, print, write."""
+    """Run, print and write the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.http", description=__doc__)
-    parser.add_argument("page", type=Path, nargs="?", help="where to write the page; without it, it is printed")
-    parser.add_argument("--quick", action="store_true", help="what the targets need, in about two minutes")
+    parser.add_argument("page", type=Path, nargs="?", help="the file to write the page to; it is printed either way")
+    parser.add_argument("--quick", action="store_true", help="measure only what the targets need, in about two minutes")
     parser.add_argument(
-        "--short", action="store_true", help="a second for each, to see that it runs: no figures to believe"
+        "--short",
+        action="store_true",
+        help="take one second for each figure, to check that everything runs; the figures mean nothing",
     )
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else FULL

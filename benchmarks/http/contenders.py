@@ -1,4 +1,4 @@
-"""Who takes part, what it does with connections, and which kinds of work there are."""
+"""The contenders, and the kinds of work that each takes part in."""
 
 from dataclasses import replace
 
@@ -65,7 +65,7 @@ CONTENDERS = (
     _limit("no_database", "FastAPI, no database"),
     _limit("pgbench", "pgbench, no HTTP"),
 )
-"""In the order of the tables. pgbench is no application: it sends the statements itself."""
+"""In the order of the tables. pgbench is not an application: it sends the statements directly."""
 
 ONE = "one"
 LIST = "list"
@@ -115,11 +115,11 @@ QUICK = {
     SLEEPERS: _OURS_ALL,
     OVERLOAD: _OURS_ALL,
 }  # fmt: skip
-"""What the targets need."""
+"""The contenders that the targets need, by kind of work."""
 
 
 def asked(work: str, *, quick: bool) -> list[Contender]:
-    """Who takes part in a kind of work."""
+    """Return the contenders for a kind of work."""
     if quick:
         return [contender for contender in CONTENDERS if contender.name in QUICK.get(work, ())]
     if work == OVERLOAD:

@@ -1,4 +1,4 @@
-"""A limit: PostgreSQL's own client, in the contender's place on the contender's processor."""
+"""A limit: PostgreSQL's own client, on the contender's processor."""
 
 import subprocess
 from pathlib import Path
@@ -23,7 +23,7 @@ SCRIPTS = {
 
 
 class PgBench:
-    """Sends the statements of a request, without any request."""
+    """Sends the statements of a request, without HTTP."""
 
     name = "pgbench"
 
@@ -32,7 +32,7 @@ class PgBench:
         self._processors = processors
 
     def sample(self, request: str, seconds: int) -> Sample:
-        """As a contender's: transactions a second and their times."""
+        """Measure transactions a second and their times."""
         with TemporaryDirectory(prefix="poolkeeper-pgbench-") as folder:
             script = Path(folder) / "script.sql"
             script.write_text(SCRIPTS[request])
@@ -51,6 +51,6 @@ class PgBench:
 
 
 def parsed(lines: list[str], seconds: int) -> Sample:
-    """What pgbench's log of single transactions says: the third field is the time in microseconds."""
+    """Return the sample in pgbench's log of transactions. Its third field is the time in microseconds."""
     hundredths = quantiles((int(line.split()[2]) / 1000 for line in lines), n=100)
     return Sample(rate=len(lines) / seconds, p50=hundredths[49], p99=hundredths[98])

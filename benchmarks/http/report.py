@@ -1,4 +1,4 @@
-"""The page and its pictures, from a run."""
+"""Makes the page and its charts from the results of a run."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from benchmarks.http.run import SATURATED, SLEEPING, SMALL_POOL, TIMES_TOO_MANY,
 from benchmarks.http.targets import TARGETS, Target
 
 _TOO_LONG = {"bare_asgi_held", "pgbench"}
-"""Limits that are left out of the pictures: beside them all others would look alike."""
+"""Limits that the charts omit: their bars would make all others look equal."""
 
 _NAMED_FIRST = ("global_pool", "sqlalchemy_session", "bare_asgi")
 """The contenders that the first sentence of the page compares with."""
@@ -80,7 +80,7 @@ Ratios of medians of this run. The run reports whether they are met; no test enf
 
 
 def page(results: Results, plan: Plan, postgres: str, versions: str) -> str:
-    """The whole page; pictures are beside it, in a folder of its name."""
+    """Return the whole page. Its charts are in a folder with the page's name."""
     return TEXT.format(
         date=datetime.now(UTC).date(),
         kind=", a quick one" if plan.quick else "",
@@ -102,7 +102,7 @@ def page(results: Results, plan: Plan, postgres: str, versions: str) -> str:
 
 
 def versions_of_contenders() -> str:
-    """What the contenders are made of."""
+    """Return the versions of Python and of the contenders' packages."""
     return ", ".join((f"Python {python()}", *versions(PACKAGES.union(*(each.packages for each in CONTENDERS)))))
 
 
@@ -124,7 +124,7 @@ def _answer(results: Results) -> str:
 
 
 def targets(results: Results) -> str:
-    """The table of targets."""
+    """Return the table of targets."""
     lines = [
         row("Work", "Against", "Target", "Mode `open`", "Mode `token`", "Mode `token`, users remembered"),
         row("---", "---", "--:", "--:", "--:", "--:"),
@@ -148,12 +148,12 @@ def _ratio(target: Target, ratio: float) -> str:
 
 
 def pictures(results: Results) -> dict[str, str]:
-    """SVG by kind of work."""
+    """Return the SVG charts by kind of work."""
     return {work: _picture(results, work) for work in TITLES if _taking_part(results, work)}
 
 
 def write(text: str, drawn: dict[str, str], file: Path) -> None:
-    """Put the page and its pictures where they belong."""
+    """Write the page and its charts."""
     folder = file.with_suffix("")
     folder.mkdir(exist_ok=True)
     for work, picture in drawn.items():

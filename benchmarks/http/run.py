@@ -1,4 +1,4 @@
-"""The stages of a run. Rounds are interleaved: each contender once, then each once more."""
+"""The stages of a run. Rounds are interleaved: every contender once, then every contender again."""
 
 import asyncio
 from collections import defaultdict
@@ -35,27 +35,27 @@ SLEEPING = 200
 SMALL_POOL = 5
 TIMES_TOO_MANY = 10
 SATURATED = 0.95
-"""The fewest connections that give so much of the highest rate are what a contender can carry: with more, only waits grow."""
+"""The share of the peak rate that counts as saturated: with more connections, only the waits grow."""
 
 
 class Asked(Protocol):
-    """Something that can be put under load."""
+    """A target of a load."""
 
     def sample(self, request: str, seconds: int) -> Sample:
-        """What it did in so many seconds."""
+        """Put it under load for some seconds."""
 
 
 @dataclass
 class Plan:
-    """How long each stage is."""
+    """The length of each stage."""
 
     quick: bool
     rounds: int
     rounds_of_one: int
-    """For one row by id, which most is compared by."""
+    """For one row by id, the work that most ratios use."""
     seconds_of_one: int
     carried: tuple[int, ...]
-    """How many connections are tried to find what a contender can carry."""
+    """The numbers of connections that are tried to find the peak rate."""
     rounds_of_overload: int
 
 
@@ -64,23 +64,23 @@ QUICK = Plan(quick=True, rounds=2, rounds_of_one=2, seconds_of_one=1, carried=(3
 
 
 def shortest(plan: Plan) -> Plan:
-    """The same stages and contenders with a second for each, to see that all of it still runs. Too short for figures."""
+    """Return a plan with the same stages and one second for each: it checks that they run, and its figures mean nothing."""
     return replace(plan, rounds=1, rounds_of_one=1, seconds_of_one=1, carried=(32, 64), rounds_of_overload=1)
 
 
 @dataclass
 class Results:
-    """Everything that was seen."""
+    """The samples of a run."""
 
     samples: dict[tuple[str, str], list[Sample]] = field(default_factory=lambda: defaultdict(list))
     """By kind of work and contender."""
     waits: dict[str, float] = field(default_factory=dict)
     """Milliseconds, the 99th percentile."""
     round_trip: float = 0.0
-    """Milliseconds, as measured."""
+    """Milliseconds, measured."""
 
     def figures(self, work: str, contender: str) -> Figures | None:
-        """The medians, or `None` for what was not asked."""
+        """Return the medians, or `None` if the contender did not take part."""
         samples = self.samples.get((work, contender))
         return figures(samples) if samples else None
 
@@ -95,8 +95,8 @@ class Run:
         self._processors = processors
 
     def everything(self) -> Results:
-        """All stages, one after the other."""
-        self._waiting()  # first, while the server has nothing to clean up: afterwards its vacuum is seen in one wait of a hundred
+        """Run all stages, one after the other."""
+        self._waiting()  # first, before there is anything to vacuum: a vacuum would show in the 99th percentile
         self._on_the_spot()
         self._at_a_distance()
         self._beside_sleepers()
@@ -109,7 +109,7 @@ class Run:
         with self._started(everyone[ONE], self._server.dsn) as up:
             for each in up.values():
                 each.check()
-                each.sample("one", 1)  # the first second is not counted: caches are filled
+                each.sample("one", 1)  # the first second fills caches and does not count
             pgbench = PgBench(self._server, self._processors)
             for work, request in works.items():
                 those: dict[str, Asked] = {
@@ -128,7 +128,7 @@ class Run:
                 self._rounds(DISTANT, "one", up, self._plan.rounds, 1)
 
     def _beside_sleepers(self) -> None:
-        """Each contender twice: beside sleepers, and without any."""
+        """Run each contender twice: with sleeping requests and without."""
         those = asked(SLEEPERS, quick=self._plan.quick)
         with (
             self._started(those, self._server.dsn, SMALL_POOL) as awake,
@@ -142,7 +142,7 @@ class Run:
                 self._rounds(SLEEPERS, "one", beside, 1, 1)
 
     def _overloaded(self) -> None:
-        """Each contender beside itself: what it can carry, and then ten times that."""
+        """Find the peak rate of each contender, then put it under ten times that load."""
         rounds = range(self._plan.rounds_of_overload)
         with self._started(asked(OVERLOAD, quick=self._plan.quick), self._server.dsn) as up:
             for name, each in up.items():
@@ -161,7 +161,7 @@ class Run:
         with pinned(self._processors.contender):
             self.results.waits = waits(
                 self._server.dsn, 2 * self._plan.rounds, 1
-            )  # a 99th percentile of one second is a restless figure
+            )  # a 99th percentile of one second varies a lot
 
     def _started(
         self, contenders: Sequence[Contender], dsn: str, pool: int = POOL

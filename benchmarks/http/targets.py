@@ -1,4 +1,4 @@
-"""What the service sets out to be, in ratios of medians of one run. A run says whether it is: no test does."""
+"""The targets of the service, as ratios of medians in one run. A run reports whether they are met; no test enforces them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,23 +19,23 @@ from benchmarks.http.run import Results
 
 @dataclass(frozen=True)
 class Target:
-    """A ratio that is wanted."""
+    """A wanted ratio."""
 
     work: str
     against: str
     wanted: float
     seen: Callable[[Results, str], float | None]
-    """The ratio in a run for one of ours, by name, or `None` where it was not measured."""
+    """Returns the ratio of a run for a mode of the service, by name, or `None` if it was not measured."""
     at_most: bool = False
-    """Whether less is better."""
+    """Whether a lower ratio is better."""
 
     def is_met(self, ratio: float) -> bool:
-        """Whether a ratio will do, as it is printed."""
+        """Return whether a ratio, rounded as it is printed, meets the target."""
         return round(ratio, 3) <= self.wanted if self.at_most else round(ratio, 2) >= self.wanted
 
 
 def _rates(work: str, other_work: str, other: str | None = None) -> Callable[[Results, str], float | None]:
-    """Ours to another's, or, with no other, to its own at another kind of work."""
+    """Return a function for the ratio of the service's rate to a peer's, or to its own rate at another kind of work."""
 
     def seen(results: Results, name: str) -> float | None:
         ours, theirs = results.figures(work, name), results.figures(other_work, other or name)

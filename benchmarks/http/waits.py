@@ -1,4 +1,4 @@
-"""How long 64 tasks wait for one of 8 connections: the service's pool, and asyncpg's own."""
+"""Measures how long 64 tasks wait for 8 connections, with the service's pool and with asyncpg's."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,13 +16,13 @@ READ = "SELECT id, name, email, city, amount, active, created_at FROM records WH
 
 
 def waits(dsn: str, rounds: int, seconds: float) -> dict[str, float]:
-    """The 99th percentile of the wait for a connection in milliseconds, for `ours` and `asyncpg`: medians of rounds."""
+    """Return the 99th percentile of the wait in milliseconds, for `ours` and `asyncpg`: medians of the rounds."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_waits(dsn, rounds, seconds))
 
 
 async def _waits(dsn: str, rounds: int, seconds: float) -> dict[str, float]:
-    # asyncpg's pool has no limit for a statement either: that takes a timer for each
+    # asyncpg's pool has no time limit for a statement either, which would cost a timer for each
     options = DatabaseOptions(min_size=CONNECTIONS, max_size=CONNECTIONS, acquire_timeout=60, command_timeout=0)
     database = Database(options)
     connection = ScopedConnection(database)

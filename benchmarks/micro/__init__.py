@@ -1,1 +1,1 @@
-"""What single pieces of the service cost: by the clock, and in instructions."""
+"""Measures single pieces of the service, in time and in instructions."""

@@ -1,4 +1,4 @@
-"""A server, a loop and a stage for all pieces."""
+"""Fixtures for all pieces: a server, an event loop and a stage."""
 
 import asyncio
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from benchmarks.micro.pieces import Stage, staged
 
 @pytest.fixture(scope="session")
 def runner() -> Iterator[asyncio.Runner]:
-    """The loop that everything runs in."""
+    """The event loop of all pieces."""
     import uvloop  # noqa: PLC0415 - as uvicorn uses it
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -21,7 +21,7 @@ def runner() -> Iterator[asyncio.Runner]:
 
 @pytest.fixture(scope="session")
 def stage(runner: asyncio.Runner) -> Iterator[Stage]:
-    """The stage, on a server of its own."""
+    """The stage, on a new server."""
     with migrated() as server:
         context = staged(server.dsn)
         yield runner.run(_enter(context))

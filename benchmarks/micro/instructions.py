@@ -1,6 +1,6 @@
-"""Instructions and allocations that each piece takes, counted by Valgrind.
+"""Counts the instructions and allocations of each piece with Valgrind.
 
-`python -m benchmarks.micro.instructions`. It takes minutes: Valgrind makes everything fifty times slower.
+`python -m benchmarks.micro.instructions`. It takes minutes: under Valgrind everything is fifty times slower.
 """
 
 import sys

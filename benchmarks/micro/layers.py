@@ -1,8 +1,8 @@
-"""Where the time of a small request goes: one row by its id, layer by layer.
+"""Measures the cost of a small request, one row by its id, layer by layer.
 
-`python -m benchmarks.micro.layers`. uvicorn's protocol reads the request from memory and writes the answer there: all but
-the sockets of clients. Each layer is what a request takes with it, less what it takes without. Microseconds are the least
-of many rounds; instructions and allocations are Valgrind's.
+`python -m benchmarks.micro.layers`. uvicorn's protocol reads the request from memory and writes the response to
+memory, so only client sockets are left out. The cost of a layer is a request through it minus a request without it.
+Microseconds are the minimum of many rounds; Valgrind counts instructions and allocations.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ async def read_constant_with_service(_: SignedIn, item_id: Id, _items: ItemServi
 
 
 class _Memory(asyncio.Transport):
-    """A client that has sent all it will ever send, and keeps what it gets."""
+    """A client that has sent its request, and keeps the response in memory."""
 
     def __init__(self) -> None:
         super().__init__({"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)})
@@ -91,9 +91,9 @@ def _requests(
     admission_of: Callable[[Stage], Admission | None] = lambda stage: Admission(stage.database),
     read: Callable[[], None] = lambda: None,
 ) -> Callable[[Stage, int], Coroutine[Any, Any, None]]:
-    """So many requests to an application, one after the other, through the server's protocol.
+    """Return work that sends requests to an application one after the other, through the server's protocol.
 
-    `admission_of`: what reads them. `read`: what makes it read one that it has kept.
+    `admission_of` returns the admission that reads them. `read` makes it read a request that it has kept.
     """
 
     async def work(stage: Stage, times: int) -> None:
@@ -124,7 +124,7 @@ def _requests(
 
 
 def _of(stage: Stage) -> ASGIApp:
-    """The service, made once for each stage."""
+    """Return the service's application, created once for each stage."""
     if stage not in _apps:
         _apps[stage] = service.app.create_app(stage.container)
     return _apps[stage]
@@ -148,7 +148,7 @@ async def _driver(stage: Stage, times: int) -> None:
 
 
 class _Busy:
-    """A database that 64 wait for, until somebody looks away."""
+    """A database with 64 waiting tasks, until `empties` is called."""
 
     options = DatabaseOptions()
 
@@ -169,7 +169,7 @@ _busy = _Busy()
 
 LAYERS = (
     Piece("server: uvicorn and httptools", _requests(lambda _: _constant, admission_of=lambda _: None), _TIMES),
-    Piece("admission, while nobody waits", _requests(lambda _: _constant), _TIMES),
+    Piece("admission, while no task waits", _requests(lambda _: _constant), _TIMES),
     Piece("edge: request id, guards, headers", _requests(lambda _: _edge(_constant)), _TIMES),
     Piece("scope, failures, limits of the body", _requests(_scoped), _TIMES),
     Piece("application, routing, validation, serialization", _requests(_of, "/layers/plain/1"), _TIMES),
@@ -182,7 +182,7 @@ KEPT = Piece(
     _requests(lambda _: _constant, admission_of=lambda _: Admission(_busy), read=_busy.empties),  # type: ignore[arg-type]
     _TIMES,
 )
-"""As the second of the layers."""
+"""To compare with the second layer."""
 DRIVER = Piece("of these, asyncpg's statement alone", _driver, _TIMES)
 ALL = (*LAYERS, KEPT, DRIVER)
 
@@ -209,7 +209,7 @@ def _print(title: str, us: float, instructions: float, allocations: float) -> No
 
 
 async def _least(dsn: str) -> list[float]:
-    """Microseconds of processor time."""
+    """Return the minimal processor time of each piece in microseconds."""
     async with staged(dsn) as stage:
         await stage.raw.execute(_ROW)
         least = [float("inf")] * len(ALL)

@@ -1,4 +1,4 @@
-"""The pieces, each done a number of times in a row."""
+"""The pieces, each run a number of times in a row."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ from service.users.service import UserService
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """What pieces work with: the service's container, opened, and a connection of asyncpg's own beside it."""
+    """The service's open container, and a plain asyncpg connection to the same database."""
 
     container: Container
     database: Database
@@ -32,7 +32,7 @@ class Stage:
 
 @asynccontextmanager
 async def staged(dsn: str) -> AsyncIterator[Stage]:
-    """A stage on a migrated database."""
+    """Open a stage on a migrated database."""
     os.environ.update(POOLKEEPER_ENV="test", DATABASE_URL=dsn, POOLKEEPER_DATABASE__MIGRATE_ON_START="false")
     container = Container()
     container.wire(modules=[sys.modules[__name__]])
@@ -147,7 +147,7 @@ async def savepoint_raw(stage: Stage, times: int) -> None:
 
 @dataclass(frozen=True)
 class Piece:
-    """Something that is done `times` times in a row."""
+    """Work that is repeated `times` times in a row."""
 
     title: str
     work: Callable[[Stage, int], Coroutine[Any, Any, None]]

@@ -1,7 +1,7 @@
-"""Counts what a piece takes: the same from run to run, whatever else the machine does.
+"""Counts instructions with Valgrind. Unlike times, counts do not depend on other load on the machine.
 
-A process is prepared once under Valgrind, and forks: one child does a piece some times, another does it three times as
-often. Half of the difference is what the piece takes. Work of PostgreSQL is not counted.
+One process starts under Valgrind and forks two children for each piece. The second child runs the piece three times as often
+as the first, so half of the difference is the cost of the piece. PostgreSQL's work is not counted.
 """
 
 import asyncio
@@ -25,18 +25,18 @@ _CHILD = re.compile(r"^piece (\d+) of process (\d+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Counted:
-    """What a piece takes each time."""
+    """The cost of one run of a piece."""
 
     instructions: float
     allocations: float
-    """Calls of Python's allocator of objects. What comes from a free list is not among them."""
+    """Calls of Python's object allocator. Objects from a free list are not counted."""
 
 
 def counted(module: str, dsn: str, pieces: Sequence[Piece]) -> list[Counted]:
-    """What each piece takes. `module` is run with the DSN, and calls `count`. Ends the program without Valgrind."""
+    """Return the cost of each piece. `module` runs with the DSN and calls `count`. Exit if Valgrind is not installed."""
     valgrind = shutil.which("valgrind")
     if valgrind is None:
-        sys.exit("valgrind counts instructions, and is not installed. On Debian and Ubuntu: apt-get install valgrind")
+        sys.exit("valgrind counts instructions and is not installed. On Debian and Ubuntu: apt-get install valgrind")
     with TemporaryDirectory() as folder:
         command = [
             valgrind, "--tool=callgrind", f"--callgrind-out-file={folder}/%p", sys.executable, "-m", module, dsn
@@ -45,7 +45,7 @@ def counted(module: str, dsn: str, pieces: Sequence[Piece]) -> list[Counted]:
             command, env={**os.environ, "PYTHONHASHSEED": "0"}, capture_output=True, text=True, check=False
         )
         if result.returncode:
-            sys.exit(f"{result.stdout}{result.stderr}\nvalgrind did not count; what it said is above")
+            sys.exit(f"{result.stdout}{result.stderr}\nvalgrind failed; its output is above")
         seen = [_read((Path(folder) / process).read_text()) for _, process in _CHILD.findall(result.stdout)]
     return [
         Counted(*((b - a) / (2 * few(piece)) for a, b in zip(*seen[2 * number : 2 * number + 2], strict=True)))
@@ -61,12 +61,12 @@ def _read(profile: str) -> tuple[int, int]:
 
 
 def few(piece: Piece) -> int:
-    """How often the first child does it."""
+    """Return how often the first child runs a piece."""
     return max(1, piece.times // 50)
 
 
 def count(dsn: str, pieces: Sequence[Piece]) -> None:
-    """What runs under Valgrind."""
+    """Run the pieces in child processes, under Valgrind."""
     for number, piece in enumerate(pieces):
         for times in (few(piece), 3 * few(piece)):
             child = os.fork()
@@ -80,5 +80,5 @@ def count(dsn: str, pieces: Sequence[Piece]) -> None:
 
 async def _do(piece: Piece, times: int, dsn: str) -> None:
     async with staged(dsn) as stage:
-        await piece.work(stage, few(piece))  # until the interpreter has made itself familiar with it
+        await piece.work(stage, few(piece))  # warms up the interpreter
         await piece.work(stage, times)

@@ -1,4 +1,4 @@
 """How each peer that is both measured and tried gets its connections, written as its users write it.
 
-`benchmarks.http.apps` serves records with it, `benchmarks.traps.patterns` walks into the traps with it.
+`benchmarks.http.apps` builds on it for the HTTP benchmark, `benchmarks.traps.patterns` for the traps.
 """

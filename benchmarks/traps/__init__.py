@@ -1,1 +1,1 @@
-"""Traps that a database layer in FastAPI can fall into, each tried on a row of patterns against a real PostgreSQL."""
+"""Tries mistakes that a database layer in FastAPI can make, on ten patterns and a real PostgreSQL."""

@@ -1,4 +1,4 @@
-"""Run all patterns through all scenarios: `python -m benchmarks.traps docs/generated/traps.md`. Print and write the page."""
+"""Runs all patterns through all scenarios and writes the page: `python -m benchmarks.traps docs/generated/traps.md`."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ from benchmarks.traps.scenarios import SCENARIOS
 
 
 def main(page: Path) -> int:
-    """Run, print, write. Gives 1 when Poolkeeper does not hold in all."""
+    """Run, print and write the page. Return 1 unless Poolkeeper holds in all scenarios."""
     patterns = [load(name) for name in PATTERNS]
     with embedded() as server:
         results: dict[Pattern, list[Result]] = {}

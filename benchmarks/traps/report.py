@@ -1,4 +1,4 @@
-"""The scoreboard as Markdown: what held, what broke and how, and with which versions."""
+"""Makes the scoreboard as Markdown, with what broke, how it broke, and the versions."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -37,7 +37,7 @@ Run on {date}, Python {python}, PostgreSQL {postgres}: {versions}.
 
 
 def markdown(results: Results, scenarios: Sequence[Scenario], postgres: str) -> str:
-    """The whole page."""
+    """Return the whole page."""
     return TEXT.format(
         answer=_answer(results, scenarios),
         date=datetime.now(UTC).date(),
@@ -59,7 +59,7 @@ def _answer(results: Results, scenarios: Sequence[Scenario]) -> str:
 
 
 def title(scenario: Scenario) -> str:
-    """The sentence that names a scenario."""
+    """Return the sentence that names a scenario."""
     return (scenario.__doc__ or "").splitlines()[0].rstrip(".")
 
 
@@ -90,5 +90,5 @@ def _details(pattern: Pattern, row: Sequence[Result], scenarios: Sequence[Scenar
 
 
 def _plain(words: str) -> str:
-    """Words that Markdown leaves as they are."""
+    """Escape the characters that mean something in Markdown."""
     return "".join(f"\\{sign}" if sign in "*_<>[]|`" else sign for sign in words)

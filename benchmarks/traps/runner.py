@@ -1,4 +1,4 @@
-"""Runs patterns through scenarios, each in an event loop of its own and on fresh tables."""
+"""Runs patterns through scenarios, each in a new event loop and on new tables."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from benchmarks.traps.scenarios import Scenario
 from benchmarks.traps.stage import Broke, Stage, described
 
 PATIENCE = 2.0
-"""Seconds after which what takes milliseconds counts as stuck. A whole scenario may take eight times as long."""
+"""Seconds after which a step that should take milliseconds counts as stuck. A scenario may take eight times as long."""
 
 OTHERS = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
@@ -31,12 +31,12 @@ CREATE TABLE pairs (n int);
 
 @dataclass(frozen=True)
 class Result:
-    """How one pattern fared in one scenario."""
+    """The result of one pattern in one scenario."""
 
     verdict: str
     """`holds`, `breaks` or `cannot be expressed`."""
     words: str = ""
-    """What was seen, or the reason."""
+    """What happened, or the reason."""
 
 
 def attempt(pattern: Pattern, scenario: Scenario, server_dsn: str, patience: float = PATIENCE) -> Result:
@@ -49,7 +49,7 @@ def attempt(pattern: Pattern, scenario: Scenario, server_dsn: str, patience: flo
         return Result("breaks", str(broke))
     except TimeoutError:
         return Result("breaks", f"still not over after {8 * patience:g} s")
-    except Exception as error:  # noqa: BLE001 - whatever a pattern raises is a result
+    except Exception as error:  # noqa: BLE001 - any error of a pattern is a result
         return Result("breaks", described(error))
     return Result("holds")
 
@@ -58,7 +58,7 @@ async def _attempt(pattern: Pattern, scenario: Scenario, server_dsn: str, patien
     with contextlib.suppress(asyncpg.DuplicateDatabaseError):
         await _execute(server_dsn, "CREATE DATABASE traps")
     dsn = server_dsn.replace("/postgres?", "/traps?")
-    await _execute(dsn, OTHERS)  # what the last pattern left behind
+    await _execute(dsn, OTHERS)  # connections that the last pattern left open
     await _execute(dsn, TABLES)
     async with asyncio.timeout(8 * patience):
         await scenario(Stage(pattern, dsn, patience))
@@ -74,7 +74,7 @@ async def _execute(dsn: str, sql: str) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what broken patterns leave behind (warnings, complaints of collected objects) off the terminal."""
+    """Hide the warnings and the messages of collected objects that broken patterns leave behind."""
     logging.disable(logging.CRITICAL)
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""Where a pattern meets a scenario: its application on loopback, a database of its own, and witnesses."""
+"""The environment of a pattern in a scenario: its application on loopback, a database, and a record of its errors."""
 
 import asyncio
 import re
@@ -18,15 +18,15 @@ from benchmarks.traps.pattern import Pattern, Work, works
 T = TypeVar("T")
 
 NOISE = re.compile(r"\(sqlalchemy\.\S+\)|<class '\S+'>:|\[SQL: .*|\(Background on this error.*", re.DOTALL)
-"""What SQLAlchemy adds to the driver's words."""
+"""The text that SQLAlchemy adds to the driver's message."""
 
 
 class Broke(Exception):
-    """The pattern fell into the trap; the message is what was seen."""
+    """The pattern fell into the trap. The message says what happened."""
 
 
 class Server(uvicorn.Server):
-    """uvicorn, leaving the signals of the process alone."""
+    """uvicorn without its signal handlers."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -37,7 +37,7 @@ class Server(uvicorn.Server):
 class Stage:
     """One pattern in one scenario.
 
-    `dsn`: a database that nobody else uses. `patience`: the seconds after which what takes milliseconds counts as stuck.
+    `dsn` is a database that only this stage uses. `patience` is the time in seconds after which a step counts as stuck.
     """
 
     def __init__(self, pattern: Pattern, dsn: str, patience: float) -> None:
@@ -47,7 +47,7 @@ class Stage:
         self.app: ASGIApp
         self.client: httpx.AsyncClient
         self.seen: list[BaseException] = []
-        """What was raised through the application, in order."""
+        """The errors that the application raised, in order."""
 
     @asynccontextmanager
     async def serve(self, size: int) -> AsyncIterator[None]:
@@ -74,12 +74,12 @@ class Stage:
                 serving.cancel()
 
     async def ask(self, work: Work, path: str = "unit") -> httpx.Response:
-        """One request whose endpoint runs `work`. Raises `Broke` when it is not answered in time."""
+        """Send one request whose endpoint runs `work`. Raise `Broke` if there is no response in time."""
         self.seen.clear()
         return await self.in_time(self.client.get(route(work, path)), "no answer")
 
     async def ask_all(self, work: Work, count: int, path: str = "unit") -> list[Any]:
-        """So many requests at once; gives what they answered. Raises `Broke` unless each is a 200."""
+        """Send `count` requests at once and return their bodies. Raise `Broke` unless each is a 200."""
         self.seen.clear()
         url = route(work, path)
         requests = [asyncio.create_task(self.client.get(url)) for _ in range(count)]
@@ -93,18 +93,18 @@ class Stage:
             raise self.broke(f"{len(late)} of {count} requests had no answer after {self.patience:g} s")
         return [request.result().json() for request in requests]
 
-    async def others_are_served(self, meanwhile: str) -> None:
-        """Raises `Broke` when another request does not get its statement through."""
+    async def others_are_served(self, situation: str) -> None:
+        """Raise `Broke` if another request cannot run a statement."""
 
         async def quick(db: Any, _: Any) -> Any:
             return await self.pattern.value(db, "SELECT 1")
 
-        answer = await self.in_time(self.client.get(route(quick)), f"{meanwhile}, and another request waits")
+        answer = await self.in_time(self.client.get(route(quick)), f"{situation}, and another request waits")
         if answer.status_code != httpx.codes.OK:
-            raise self.broke(f"{meanwhile}, and another request gets a {answer.status_code}")
+            raise self.broke(f"{situation}, and another request gets a {answer.status_code}")
 
     async def in_time(self, awaitable: Awaitable[T], otherwise: str) -> T:
-        """Await something. Raises `Broke` with `otherwise` after a time that is too long."""
+        """Await something. Raise `Broke` with `otherwise` if it takes too long."""
         try:
             async with asyncio.timeout(self.patience):
                 return await awaitable
@@ -114,11 +114,11 @@ class Stage:
             raise self.broke(f"the answer breaks off: {type(error).__name__}") from None
 
     def broke(self, what: str) -> Broke:
-        """`Broke`, with the first error that the application raised for the last requests."""
+        """Return a `Broke` with the first error that the application raised for the last requests."""
         return Broke(f"{what} ({described(self.seen[0])})" if self.seen else what)
 
     async def look(self, sql: str) -> Any:
-        """Ask the database directly, past the pattern."""
+        """Query the database directly, without the pattern."""
         connection = await asyncpg.connect(self.dsn)
         try:
             return await connection.fetchval(sql)
@@ -126,7 +126,7 @@ class Stage:
             await connection.close()
 
     async def saved(self) -> int:
-        """How many rows of `marks` are committed."""
+        """Return the number of committed rows of `marks`."""
         count: int = await self.look("SELECT count(*) FROM marks")
         return count
 
@@ -142,13 +142,13 @@ class Stage:
 
 
 def route(work: Work, path: str = "unit") -> str:
-    """The path whose endpoint runs `work`."""
+    """Return the path of the endpoint that runs `work`."""
     works[work.__name__] = work
     return f"/{path}/{work.__name__}"
 
 
 def described(error: BaseException) -> str:
-    """An error in a few words."""
+    """Return an error in a few words."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     text = " ".join(NOISE.sub("", str(error)).split())
@@ -156,8 +156,8 @@ def described(error: BaseException) -> str:
 
 
 async def ended(task: Coroutine[Any, Any, T]) -> T | Exception:
-    """What a coroutine returns or raises."""
+    """Return the result of a coroutine, or its error."""
     try:
         return await task
-    except Exception as error:  # noqa: BLE001 - whatever a pattern raises is what is looked for
+    except Exception as error:  # noqa: BLE001 - the scenario looks for the error
         return error

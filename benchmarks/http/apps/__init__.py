@@ -1,1 +1,1 @@
-"""The peers, a module for each, as their users write them. `app` is the application; the settings are in `settings.py`."""
+"""One application for each peer, as its users write it. `app` is the application; `settings.py` has the settings."""

@@ -1,6 +1,6 @@
 """A limit: an ASGI function without a framework on asyncpg's pool. No validation, no errors.
 
-With `HELD` set, on connections that are held for good and never reset: what no pool can beat.
+With `HELD` set, the connections are never returned to a pool and never reset: an upper limit for any pool.
 """
 
 import json

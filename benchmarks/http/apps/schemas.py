@@ -1,4 +1,4 @@
-"""What a record looks like from outside, for the peers on FastAPI."""
+"""Schemas of records, for the peers on FastAPI."""
 
 from datetime import datetime
 

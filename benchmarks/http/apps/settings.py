@@ -1,10 +1,10 @@
-"""What every peer is told, and the SQL that those who write SQL send."""
+"""The settings of every peer, and the SQL of the peers without an ORM."""
 
 import os
 
 DSN = os.environ["DATABASE_URL"]
 SIZE = int(os.environ["POOL_SIZE"])
-"""Connections of the pool, all of them open from the start."""
+"""Connections of the pool. All are opened at the start."""
 
 COLUMNS = "id, name, email, city, amount, active, created_at"
 READ = f"SELECT {COLUMNS} FROM records WHERE id = $1"

@@ -1,1 +1,1 @@
-"""The service with one more resource, `records`, added by `docs/add-a-resource.md`; only its table is not migrated."""
+"""The service with one more resource, `records`, added as `docs/add-a-resource.md` describes, but without a migration."""

@@ -1,4 +1,4 @@
-"""What uvicorn runs: the service's own application with one more entry in its tuple of routers."""
+"""The service's application with one more router, for uvicorn."""
 
 from dependency_injector import providers
 
@@ -10,7 +10,7 @@ from benchmarks.http.ours.service import RecordService
 
 
 class Container(containers.Container):
-    """The service's, with two more providers."""
+    """The service's container with two more providers."""
 
     record_repository = providers.Factory(RecordRepository, containers.Container.connection)
     record_service = providers.Factory(RecordService, record_repository, containers.Container.connection)

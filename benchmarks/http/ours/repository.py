@@ -44,21 +44,21 @@ class RecordRepository:
         self._connection = connection
 
     async def get(self, record_id: int) -> Record | None:
-        """The record of this id."""
+        """Return the record with this id."""
         row = await self._connection.fetchrow(GET_RECORD, record_id)
         return None if row is None else Record(*row)
 
     async def list(self, skip: int, limit: int) -> builtins.list[Record]:
-        """At most `limit` records in the order of their ids, without the first `skip`."""
+        """Return at most `limit` records in the order of their ids, after the first `skip`."""
         return [Record(*row) for row in await self._connection.fetch(LIST_RECORDS, skip, limit)]
 
     async def previous(self, record_id: int) -> Record | None:
-        """The record before this one."""
+        """Return the record before this one."""
         row = await self._connection.fetchrow(GET_PREVIOUS, record_id)
         return None if row is None else Record(*row)
 
     async def next(self, record_id: int) -> Record | None:
-        """The record after this one."""
+        """Return the record after this one."""
         row = await self._connection.fetchrow(GET_NEXT, record_id)
         return None if row is None else Record(*row)
 

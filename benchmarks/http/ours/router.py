@@ -17,7 +17,7 @@ router = APIRouter(prefix="/records", tags=["records"])
 @router.get("/{record_id}", summary="Read a record", responses=problem_responses(401, 404))
 @inject
 async def read_record(_: SignedIn, record_id: Id, records: RecordService = Provide["record_service"]) -> Record:
-    """One record."""
+    """Return one record."""
     return await records.get(record_id)
 
 
@@ -26,7 +26,7 @@ async def read_record(_: SignedIn, record_id: Id, records: RecordService = Provi
 async def list_records(
     _: SignedIn, skip: Skip = 0, limit: Limit = 100, records: RecordService = Provide["record_service"]
 ) -> list[Record]:
-    """Records in the order of their ids."""
+    """Return records in the order of their ids."""
     return await records.list(skip, limit)
 
 
@@ -38,11 +38,11 @@ async def create_record(_: SignedIn, new: NewRecord, records: RecordService = Pr
 
 
 @router.get(
-    "/{record_id}/neighbours", summary="Read a record and those beside it", responses=problem_responses(401, 404)
+    "/{record_id}/neighbours", summary="Read a record and its neighbours", responses=problem_responses(401, 404)
 )
 @inject
 async def read_neighbours(_: SignedIn, record_id: Id, records: RecordService = Provide["record_service"]) -> Neighbours:
-    """Three records, by three statements."""
+    """Return three records, with three statements."""
     return await records.neighbours(record_id)
 
 
@@ -51,7 +51,7 @@ async def read_neighbours(_: SignedIn, record_id: Id, records: RecordService = P
 async def read_slowly(
     _: SignedIn, record_id: Id, seconds: float, records: RecordService = Provide["record_service"]
 ) -> Record:
-    """Sleeps after its statement, as a handler does that waits for another service."""
+    """Sleep after the statement, like a handler that waits for another service."""
     record = await records.get(record_id)
     await asyncio.sleep(seconds)
     return record

@@ -1,4 +1,4 @@
-"""What a record looks like from outside."""
+"""Schemas of records."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ Line = Annotated[Text, Field(min_length=1, max_length=200)]
 
 
 class NewRecord(Input):
-    """A record to be created."""
+    """A record to create."""
 
     name: Line
     email: Line
@@ -36,7 +36,7 @@ class Record:
 
 @dataclass(slots=True)
 class Neighbours:
-    """A record, and those before and after it."""
+    """A record, the one before it and the one after it."""
 
     previous: Record | None
     record: Record

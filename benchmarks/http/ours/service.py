@@ -1,4 +1,4 @@
-"""What can be done with records."""
+"""The operations on records."""
 
 import builtins
 
@@ -22,14 +22,14 @@ class RecordService:
         self._connection = connection
 
     async def get(self, record_id: int) -> Record:
-        """The record of this id. Raises `RecordNotFound`."""
+        """Return the record with this id. Raise `RecordNotFound`."""
         record = await self._records.get(record_id)
         if record is None:
             raise RecordNotFound
         return record
 
     async def list(self, skip: int, limit: int) -> builtins.list[Record]:
-        """At most `limit` records in the order of their ids, without the first `skip`."""
+        """Return at most `limit` records in the order of their ids, after the first `skip`."""
         return await self._records.list(skip, limit)
 
     async def create(self, new: NewRecord) -> Record:
@@ -38,7 +38,7 @@ class RecordService:
             return await self._records.add(new)
 
     async def neighbours(self, record_id: int) -> Neighbours:
-        """A record with those beside it. Raises `RecordNotFound`."""
+        """Return a record and its neighbours. Raise `RecordNotFound`."""
         record = await self.get(record_id)
         before = await self._records.previous(record_id)
         return Neighbours(previous=before, record=record, next=await self._records.next(record_id))

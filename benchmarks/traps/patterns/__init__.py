@@ -1,1 +1,1 @@
-"""The patterns, a module for each, written as their users write them. `benchmarks.traps.pattern` says what each offers."""
+"""One module for each pattern, written as its users write it, with the interface in `benchmarks.traps.pattern`."""

@@ -70,7 +70,7 @@ deeper = value
 
 @asynccontextmanager
 async def transaction(db: Connection | AsyncContainer) -> AsyncIterator[Connection]:
-    if isinstance(db, AsyncContainer):  # a websocket's session: each message enters the scope of a request
+    if isinstance(db, AsyncContainer):  # a websocket's session: each message enters a request scope
         async with db() as request, transaction(await request.get(Connection)) as connection:
             yield connection
     else:

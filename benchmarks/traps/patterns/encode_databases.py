@@ -1,4 +1,4 @@
-"""`databases`, whose global `Database` keeps one connection for each task."""
+"""The package `databases`: a global `Database` keeps one connection for each task."""
 
 import asyncio
 from collections.abc import AsyncIterator

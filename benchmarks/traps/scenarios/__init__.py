@@ -1,4 +1,4 @@
-"""The scenarios, in the order of the table. Each takes a `Stage` and raises `Broke` when the pattern falls into the trap."""
+"""The scenarios, in the order of the table. Each takes a `Stage` and raises `Broke` if the pattern falls into the trap."""
 
 from collections.abc import Awaitable, Callable
 

@@ -1,4 +1,4 @@
-"""Who has which connection, when many want one."""
+"""Concurrent requests, and the connections that they get."""
 
 import asyncio
 import random
@@ -18,12 +18,12 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type 
 
 async def own_connections(stage: Stage) -> None:
     """Ten concurrent requests each see a connection of their own."""
-    everybody = asyncio.Barrier(10)
+    all_meet = asyncio.Barrier(10)
 
     async def work(db: Any, _: Any) -> list[int]:
         async with stage.pattern.transaction(db) as unit:
             before = await stage.pattern.value(unit, BACKEND)
-            await everybody.wait()
+            await all_meet.wait()
             return [before, await stage.pattern.value(unit, BACKEND)]
 
     async with stage.serve(10):
@@ -72,7 +72,7 @@ async def cancellation(stage: Stage) -> None:
     """Cancelled at a random await, a thousand times: the pool is whole after."""
     size, clients, times = 5, 20, 1000
     seed = random.Random(1)  # noqa: S311 - moments, not secrets
-    everybody = asyncio.Barrier(size)
+    all_meet = asyncio.Barrier(size)
     cancelled = met = 0
 
     async def pair(db: Any, _: Any) -> None:
@@ -93,10 +93,10 @@ async def cancellation(stage: Stage) -> None:
         async with stage.pattern.transaction(db) as unit:
             await stage.pattern.value(unit, "SELECT 1")
             met += 1
-            await everybody.wait()
+            await all_meet.wait()
 
     async with stage.serve(size):
-        transport = ASGITransport(stage.app, raise_app_exceptions=False)  # over a socket, nothing cancels an endpoint
+        transport = ASGITransport(stage.app, raise_app_exceptions=False)  # over a socket, endpoints are not cancelled
         async with AsyncClient(transport=transport, base_url=stage.url) as client:
             await asyncio.gather(*(impatient(client) for _ in range(clients)))
         if stage.seen:

@@ -1,4 +1,4 @@
-"""Beyond the plain `async def` endpoint."""
+"""Code outside a plain `async def` endpoint."""
 
 import asyncio
 from typing import Any

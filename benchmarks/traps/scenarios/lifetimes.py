@@ -1,4 +1,4 @@
-"""How long a connection is held, and what happens to work that lasts longer than its request."""
+"""How long a connection is held, and work that lasts longer than its request."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -122,7 +122,7 @@ async def task_outlives_request(stage: Stage) -> None:
 
     async with stage.serve(1):
         await stage.ask_all(start, 1)
-        await asyncio.sleep(0.3)  # what the request leaves behind is being put away
+        await asyncio.sleep(0.3)  # until the request has cleaned up
         answered.set()
         if stage.seen:
             raise stage.broke("the request's end fails")
@@ -131,7 +131,7 @@ async def task_outlives_request(stage: Stage) -> None:
 
 
 async def until(condition: Any, seconds: float) -> None:
-    """Wait until the condition holds, at most so many seconds."""
+    """Wait until the condition is true, or until the time is over."""
     for _ in range(round(seconds / 0.005)):
         if condition():
             return

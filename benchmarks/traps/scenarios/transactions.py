@@ -1,4 +1,4 @@
-"""What belongs together is saved together, or not at all, and the answer says which."""
+"""Rows of one unit of work are saved together or not at all, and the response says which."""
 
 from contextlib import suppress
 from typing import Any
