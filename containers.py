@@ -9,7 +9,7 @@ A class that is configured takes its section of the settings whole. A new featur
 
 from dependency_injector import containers, providers
 
-from service.auth.callers import Callers
+from service.auth.caller_cache import CallerCache
 from service.auth.passwords import PasswordHasher
 from service.auth.ratelimit.limiter import AttemptLimiter
 from service.auth.ratelimit.storage import RateLimitStorage
@@ -58,7 +58,7 @@ class Container(containers.DeclarativeContainer):
     tokens = providers.Singleton(Tokens, settings.provided.auth)
     account_repository = providers.Factory(AccountRepository, connection)
     auth_service = providers.Factory(AuthService, account_repository, passwords, tokens)
-    callers = providers.Singleton(Callers, account_repository, settings.provided.auth)
+    callers = providers.Singleton(CallerCache, account_repository, settings.provided.auth)
     token_authentication = providers.Singleton(TokenAuthentication, callers, tokens)
     open_authentication = providers.Singleton(OpenAuthentication, callers, tokens)
     auth_mode = providers.Singleton(str, settings.provided.auth_mode)  # a Singleton: reading it each time takes 5 us

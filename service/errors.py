@@ -1,11 +1,8 @@
-"""The kinds of error that the service raises on purpose."""
-
-Tags = list[str] | None
-"""The versions of an object that a change depends on; `None`: it depends on none."""
+"""The kinds of domain error. Each feature derives its own; `service.web.problems` maps the kinds to statuses."""
 
 
 class ServiceError(Exception):
-    """Base of what a caller can do wrong or meet. The message is meant for the caller."""
+    """Base of errors for the caller. The message is meant for the caller."""
 
     message = "The request cannot be carried out"
 
@@ -14,7 +11,7 @@ class ServiceError(Exception):
 
 
 class BadRequest(ServiceError):
-    """The request contradicts what is stored."""
+    """The request contradicts the stored data."""
 
 
 class Unauthorized(ServiceError):
@@ -24,39 +21,39 @@ class Unauthorized(ServiceError):
 
 
 class PreconditionFailed(ServiceError):
-    """What is to be changed is no longer what the client has read."""
+    """The object has changed since the client read it."""
 
     message = "It has been changed since: read it again, and send the new ETag in If-Match"
 
 
 class Forbidden(ServiceError):
-    """Who sends the request may not do that."""
+    """The caller is not allowed to do that."""
 
     message = "You may not do that"
 
 
 class NotFound(ServiceError):
-    """What the request names does not exist."""
+    """The object that the request names does not exist."""
 
 
 class Conflict(ServiceError):
-    """What is stored does not allow the change now."""
+    """The stored data does not allow the change now."""
 
 
 class Unprocessable(ServiceError):
-    """The request is understood, and cannot be carried out as it is written."""
+    """The request is well-formed, but cannot be carried out as it is."""
 
 
 class TooManyRequests(ServiceError):
-    """Who sends the request has to wait."""
+    """The caller has to wait."""
 
     message = "Too many requests: try again later"
 
     def __init__(self, retry_after: int, message: str | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
-        """Seconds, at least."""
+        """Seconds that the caller has to wait at least."""
 
 
 class Unavailable(ServiceError):
-    """The service cannot answer now, and may later."""
+    """The service cannot answer now, but may later."""

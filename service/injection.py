@@ -126,8 +126,8 @@ def _bindings(function: Callable[..., Any]) -> Any:
 def inject(function: F) -> F:
     """Inject as dependency-injector does, and hide the injected parameters from the signature.
 
-    FastAPI then neither validates nor documents them, and needs no `Depends(Provide[...])`, each of which would cost a
-    thread hop (dependency-injector #595). Works on functions, methods and constructors. The function raises `NotWired`
+    FastAPI then does not validate or document them, and needs no `Depends(Provide[...])`, which would cost a thread hop
+    for each parameter (dependency-injector #595). Works on functions, methods and constructors. The function raises `NotWired`
     when it is called before its module is wired.
 
     Raises:
@@ -136,7 +136,7 @@ def inject(function: F) -> F:
     """
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise TypeError(
-            f"@inject on the generator {function.__qualname__}: open what it yields with `async with` instead"
+            f"@inject on the generator {function.__qualname__}: use `async with` for the object that it yields"
         )
     signature = inspect.signature(function)
     injected = [name for name, parameter in signature.parameters.items() if wants_injection(parameter, function)]

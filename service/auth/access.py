@@ -1,8 +1,8 @@
-"""Who calls, and what that caller may do.
+"""Access rules of routes, for FastAPI.
 
-Each route says one of two things: `caller: SignedIn` among its parameters, or `dependencies=[PUBLIC]`. A router in which a
-route says neither is closed to all but admins, and so is whatever is added to the application later and says neither. A
-mounted application says it by `Public(application)`.
+Each route declares `caller: SignedIn` among its parameters, or `dependencies=[PUBLIC]`. A router with a route that declares
+neither is for admins only, and so is a route that is added to the application later without either. A mounted application
+is wrapped: `Public(application)`.
 """
 
 from typing import Annotated, Any
@@ -24,31 +24,31 @@ _token = OAuth2PasswordBearer("token", auto_error=False, description="An e-mail 
 async def identify(
     token: Annotated[str | None, Depends(_token)], authentication: Authentication = Provide["authentication"]
 ) -> Caller:
-    """FastAPI's way to the caller."""
+    """Return the caller, as a dependency of FastAPI. Raises `Unauthorized`."""
     return await authentication.identify(token)
 
 
 async def admins(caller: Annotated[Caller, Security(identify)]) -> None:
-    """Lets admins pass."""
+    """Raise `Forbidden` unless the caller is an admin."""
     caller.require_admin()
 
 
-async def anybody() -> None:
-    """Lets everybody pass."""
+async def everyone() -> None:
+    """Accept every caller."""
 
 
 SignedIn = Annotated[Caller, Security(identify)]
-"""The parameter of a handler that needs to know its caller."""
+"""The type of a handler's `caller`: the user who signed in."""
 ADMINS = Security(admins)
-"""For `dependencies=` of what is an admin's alone."""
-PUBLIC = Depends(anybody)
-"""For `dependencies=` of what everybody may call."""
+"""For `dependencies=` of routes for admins only."""
+PUBLIC = Depends(everyone)
+"""For `dependencies=` of routes that need no token."""
 
 
 class Public:
-    """An ASGI application that everybody may call: `app.mount("/files", Public(StaticFiles(...)))`.
+    """An ASGI application that needs no token: `app.mount("/files", Public(StaticFiles(...)))`.
 
-    Without it a mounted application is for admins alone. With it the application itself decides whom it answers.
+    Without it a mounted application is for admins only. With it the application decides which requests it answers.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -56,7 +56,7 @@ class Public:
 
     @property
     def routes(self) -> list[Any]:
-        """The application's routes, for `url_path_for`."""
+        """Return the application's routes, for `url_path_for`."""
         return getattr(self._app, "routes", [])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
@@ -64,14 +64,14 @@ class Public:
 
 
 def says_who_may_call(route: object) -> bool:
-    """Whether a route of FastAPI, a mount or another route of Starlette says who may call it."""
+    """Return whether a route of FastAPI, a mount or another route of Starlette declares its callers."""
     dependant: Dependant | None = getattr(route, "dependant", None)
     if dependant is None:
         return isinstance(getattr(route, "app", None), Public)
-    return any(call in {identify, admins, anybody} for call in calls_of(dependant))
+    return any(call in {identify, admins, everyone} for call in calls_of(dependant))
 
 
 async def require_admin(scope: Scope) -> None:
-    """Raises `Unauthorized` or `Forbidden` unless an admin sends this request or opens this websocket."""
+    """Raise `Unauthorized` or `Forbidden` unless an admin sends this request or opens this websocket."""
     token = await _token(HTTPConnection(scope))
     await admins(await identify(token))

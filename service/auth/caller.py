@@ -1,4 +1,4 @@
-"""The caller of a request: who sent it, and what that user may do."""
+"""The caller of a request and its rights. Imports no FastAPI, so that services can use it."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,29 +8,29 @@ from service.errors import Forbidden
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who makes a request. `user_id` is `None` where nobody signed in, which only mode `open` lets pass."""
+    """The user who sends a request. `user_id` is `None` without a token, which only mode `open` accepts."""
 
     user_id: int | None
     is_admin: bool
 
     @property
     def owner_id(self) -> int | None:
-        """Whose rows the caller may see: its own, or, with `None`, all."""
+        """Return the only owner that the caller may see rows of; `None` for admins, who see all rows."""
         return None if self.is_admin else self.user_id
 
     def require(self, user_id: int) -> None:
-        """Raises `Forbidden` unless the caller is this user, or an admin."""
+        """Raise `Forbidden` unless the caller is this user or an admin."""
         if not self.is_admin and self.user_id != user_id:
             raise Forbidden
 
     def require_admin(self) -> None:
-        """Raises `Forbidden` unless the caller is an admin."""
+        """Raise `Forbidden` unless the caller is an admin."""
         if not self.is_admin:
             raise Forbidden
 
 
 class Authentication(Protocol):
-    """How a caller is identified."""
+    """Identifies callers: one class for each value of `auth.mode`."""
 
     async def identify(self, token: str | None) -> Caller:
-        """Who sent this access token, or none. Raises `Unauthorized`."""
+        """Return the caller who sent this access token, or no token. Raises `Unauthorized`."""

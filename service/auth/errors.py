@@ -1,10 +1,10 @@
-"""What can go wrong at signing in and with passwords."""
+"""Errors of signing in and of passwords."""
 
 from service.errors import Unauthorized, Unavailable, Unprocessable
 
 
 class SignInRefused(Unauthorized):
-    """The address is unknown, or the password wrong, or the user inactive: which of them is not said."""
+    """The address is unknown, the password wrong or the user inactive; the message does not say which."""
 
     message = "Incorrect e-mail address or password"
 
@@ -14,6 +14,6 @@ class PasswordTooShort(Unprocessable):
 
 
 class TooManyPasswords(Unavailable):
-    """As many passwords wait to be hashed as may."""
+    """Too many passwords are waiting to be hashed."""
 
-    message = "Too many sign in or register at the moment"
+    message = "Too many sign-ins in progress; try again shortly"

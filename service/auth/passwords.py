@@ -1,4 +1,4 @@
-"""Passwords: normalized, then hashed with argon2id, away from the event loop."""
+"""Passwords: normalized, then hashed with argon2id in threads."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,11 +17,11 @@ T = TypeVar("T")
 
 
 def normalized(password: str) -> str:
-    """The form of a password that is hashed: RFC 8265's OpaqueString, with each kind of space a U+0020, in NFC.
+    """Return the form of a password that is hashed: RFC 8265's OpaqueString, with each kind of space as U+0020, in NFC.
 
-    So a password is right on each keyboard that composes its characters or spaces otherwise. Case, width and spaces around
-    it belong to it. Nothing is refused here; new passwords have no control characters, as the schema sees to. The RFC would
-    refuse more: variation selectors and joiners, which telephones put into emoji, and what Python's Unicode does not know yet.
+    So a password also matches when another keyboard composes its characters or spaces differently. Case, width and
+    surrounding spaces are significant. Nothing is refused here; the schema refuses control characters in new passwords. The
+    RFC would also refuse variation selectors and joiners, which telephones put into emoji, and unassigned characters.
     """
     if password.isascii():
         return password
@@ -42,26 +42,28 @@ class PasswordHasher:
         argon2 = Argon2Hasher(time_cost=settings.time_cost, memory_cost=settings.memory_kib, parallelism=1)
         self._hasher = PasswordHash((argon2,))
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="password")
-        self._of_nobody = self._threads.submit(self._hasher.hash, token_urlsafe())
+        self._hash_of_no_user = self._threads.submit(self._hasher.hash, token_urlsafe())
 
     async def hash(self, password: str) -> str:
-        """The hash to store, with its parameters and salt in it. Raises `PasswordTooShort` and `TooManyPasswords`."""
+        """Return the hash to store, which contains its parameters and salt. Raises `PasswordTooShort`, `TooManyPasswords`."""
         password = normalized(password)
         if len(password) < self._min_length:
             raise PasswordTooShort(f"body.password: must have at least {self._min_length} characters")
         return await self._in_thread(self._hasher.hash, password)
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
-        """Whether the hash was made from this password. `None`, for a user who is not there, costs as much, and is not.
+        """Return whether the hash was made from this password. `None`, for an unknown user, is false and takes as long.
 
-        Neither is a hash of another kind, such as an imported one: its user needs a new password. Raises `TooManyPasswords`.
+        A hash of another kind, for instance an imported one, is false too: its user needs a new password. Raises
+        `TooManyPasswords`.
         """
         return await self._in_thread(self._verify, password, password_hash)
 
     async def verify_and_update(self, password: str, password_hash: str | None) -> tuple[bool, str | None]:
-        """As `verify`; and the hash to store instead, if the password is right and its hash was made otherwise than now.
+        """Verify as `verify` does. Also return the hash to store instead, if the password is right and its hash outdated.
 
-        Otherwise: with other parameters, or from a password that was not normalized. Raises `TooManyPasswords`.
+        A hash is outdated if it was made with other parameters, or from a password that was not normalized. Raises
+        `TooManyPasswords`.
         """
         return await self._in_thread(self._verify_and_update, password, password_hash)
 
@@ -78,12 +80,12 @@ class PasswordHasher:
         return True, self._hasher.hash(wanted)
 
     def _matching(self, password: str, password_hash: str | None) -> str | None:
-        """The form of the password that the hash was made from: normalized, or as typed for an older hash.
+        """Return the form of the password that the hash was made from: normalized, or as typed for an older hash.
 
-        What it costs to find none depends on the password alone, and not on whether there is a user.
+        The time for a wrong password depends on the password only, not on whether there is a user.
         """
         known = password_hash if password_hash and self._hasher.current_hasher.identify(password_hash) else None
-        stored = known or self._of_nobody.result()
+        stored = known or self._hash_of_no_user.result()
         forms = dict.fromkeys((normalized(password), password))
         found = next((form for form in forms if self._hasher.verify(form, stored)), None)
         return None if known is None else found

@@ -1,4 +1,4 @@
-"""What signing in asks PostgreSQL."""
+"""Accounts in PostgreSQL, for signing in."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ GET_ACCOUNT = """
     FROM users
     WHERE coalesce(email_key, lower(email COLLATE "C")) = $1
 """
-"""By the key of an address, which is `email_key`, or for an ASCII address that in lower case."""
+"""By the key of an address: `email_key`, or the address in lower case if it is ASCII."""
 
 GET_CALLER = """
     SELECT is_admin
@@ -29,7 +29,7 @@ RENEW_HASH = """
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What is stored of a user for signing in."""
+    """The columns of a user that signing in needs."""
 
     id: int
     password_hash: str
@@ -44,15 +44,15 @@ class AccountRepository:
         self._connection = connection
 
     async def with_email(self, email: str) -> Account | None:
-        """The account with this e-mail address, however it is spelt."""
+        """Return the account with this e-mail address, in any spelling."""
         row = await self._connection.fetchrow(GET_ACCOUNT, address_key(email))
         return None if row is None else Account(**row)
 
     async def renew_hash(self, account: Account, password_hash: str) -> None:
-        """Store another hash of the same password, unless it was changed meanwhile. Tokens stay good."""
+        """Store another hash of the same password, unless the password has changed since. Tokens stay valid."""
         await self._connection.execute(RENEW_HASH, account.id, account.password_hash, password_hash)
 
     async def caller(self, claims: Claims) -> Caller | None:
-        """Who a token speaks for, or `None` if that user is gone or inactive, or has ended its tokens since."""
+        """Return the caller of a token, or `None` if the user is gone or inactive, or has ended its tokens since."""
         is_admin = await self._connection.fetchval(GET_CALLER, claims.sub, claims.ver)
         return None if is_admin is None else Caller(user_id=claims.sub, is_admin=is_admin)

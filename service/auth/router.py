@@ -19,7 +19,7 @@ _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 async def _is_one_form(request: Request) -> None:
-    """Refuses another media type, which FastAPI takes for an empty form, and a field that comes twice (RFC 6749, 3.2)."""
+    """Refuse other media types, which FastAPI takes for an empty form, and repeated fields (RFC 6749, 3.2)."""
     media_type = request.headers.get("content-type", _FORMS[0]).partition(";")[0].strip().lower()
     if media_type not in _FORMS:
         raise HTTPException(415, f"body: must be a form, sent as {_FORMS[0]}", {"Accept": ", ".join(_FORMS)})
@@ -42,6 +42,6 @@ async def sign_in(
     limiter: AttemptLimiter = Provide["attempts"],
     auth: AuthService = Provide["auth_service"],
 ) -> AccessToken:
-    """An access token for an e-mail address and its password. Changing the password ends all tokens given before."""
+    """Return an access token for an e-mail address and its password. A change of the password ends all earlier tokens."""
     await limiter.check("login", address=credentials.username, client=request.client and request.client.host)
     return await auth.sign_in(credentials)

@@ -1,4 +1,4 @@
-"""What signing in looks like from outside."""
+"""Credentials and tokens as clients send and receive them."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from service.web.input import STORABLE, storable, storable_secret
 
 
 class Credentials(BaseModel):
-    """The form of OAuth2's password flow (RFC 6749, 4.3). What else such a form may have is not used."""
+    """The form of OAuth2's password flow (RFC 6749, 4.3). Other fields of that flow are ignored."""
 
     model_config = ConfigDict(frozen=True)
 

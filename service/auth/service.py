@@ -1,7 +1,7 @@
-"""Signing in, and who a token speaks for."""
+"""Signing in, and the modes of authentication."""
 
 from service.auth.caller import Caller
-from service.auth.callers import Callers
+from service.auth.caller_cache import CallerCache
 from service.auth.errors import SignInRefused
 from service.auth.passwords import PasswordHasher
 from service.auth.repository import AccountRepository
@@ -9,11 +9,11 @@ from service.auth.schemas import AccessToken, Credentials
 from service.auth.tokens import Claims, Tokens
 from service.errors import Unauthorized
 
-_NOBODY = Caller(user_id=None, is_admin=True)
+_OPEN_CALLER = Caller(user_id=None, is_admin=True)
 
 
 class AuthService:
-    """Gives tokens for passwords."""
+    """Issues tokens for passwords."""
 
     def __init__(self, accounts: AccountRepository, passwords: PasswordHasher, tokens: Tokens) -> None:
         self._accounts = accounts
@@ -21,9 +21,9 @@ class AuthService:
         self._tokens = tokens
 
     async def sign_in(self, credentials: Credentials) -> AccessToken:
-        """A token for a user. Raises `SignInRefused`, after the same work whatever the reason is.
+        """Return a token for a user. Raises `SignInRefused`, which takes the same time for every reason.
 
-        A hash that was made with other parameters than those configured is made anew.
+        If the stored hash is outdated, the password is hashed again.
         """
         account = await self._accounts.with_email(credentials.username)
         stored = account.password_hash if account is not None and account.is_active else None
@@ -37,27 +37,27 @@ class AuthService:
 
 
 class TokenAuthentication:
-    """Mode `token`: whoever has no good token is refused."""
+    """Mode `token`: requests without a valid token are refused."""
 
-    def __init__(self, callers: Callers, tokens: Tokens) -> None:
+    def __init__(self, callers: CallerCache, tokens: Tokens) -> None:
         self._callers = callers
         self._tokens = tokens
 
     async def identify(self, token: str | None) -> Caller:
-        """The user of the token. Raises `Unauthorized`."""
+        """Return the user of the token. Raises `Unauthorized`."""
         if token is None:
             raise Unauthorized
-        caller = await self._callers.of(self._tokens.read(token))
+        caller = await self._callers.get(self._tokens.read(token))
         if caller is None:
             raise Unauthorized
         return caller
 
 
 class OpenAuthentication(TokenAuthentication):
-    """Mode `open`, for development: whoever has no token is an admin. `check_loopback` keeps others out."""
+    """Mode `open`, for development: requests without a token come from an admin. `check_loopback` refuses other machines."""
 
     async def identify(self, token: str | None) -> Caller:
-        """The user of the token, which must be good; without one, an admin that is no user."""
+        """Return the user of the token, which must be valid; without a token, an admin without a user id."""
         if token is None:
-            return _NOBODY
+            return _OPEN_CALLER
         return await super().identify(token)

@@ -14,16 +14,16 @@ from service.errors import Unauthorized
 from service.web.input import BIGINT_MAX
 
 CLOCK_TOLERANCE = timedelta(seconds=2)
-"""How far a machine's clock may be from the database server's: `poolkeeper check` fails past it."""
+"""The greatest difference between a machine's clock and the database server's that passes `poolkeeper check`."""
 _LEEWAY = 2 * CLOCK_TOLERANCE
-"""How far in the future a token may have been issued: two machines that pass the check are at most so far apart."""
+"""How far in the future a token may be issued: the greatest difference between two machines that pass the check."""
 _ALGORITHM = "HS256"
-_REMEMBERED = 10_000
-"""So many tokens whose signature is known to be good, each in less than a kilobyte: to check one takes 57 us."""
+_MAX_VERIFIED = 10_000
+"""Verified tokens in the cache, each in less than a kilobyte. To verify one takes 57 us."""
 
 
 class Claims(BaseModel):
-    """What a token says that is not the same in all: its user's id, and the version of that user's tokens."""
+    """The claims of one token: its user's id, and the version of that user's tokens."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -45,10 +45,10 @@ class Tokens:
         self._key_id = _key_id(keys[0])
         self._issuer = settings.issuer
         self._audience = settings.audience
-        self._checked = lru_cache(_REMEMBERED)(self._check)
+        self._verified = lru_cache(_MAX_VERIFIED)(self._verify)
 
     def issue(self, claims: Claims) -> str:
-        """A token that is good from now on."""
+        """Return a token that is valid from now."""
         now = int(time())
         payload = {
             "iss": self._issuer,
@@ -61,18 +61,18 @@ class Tokens:
         return jwt.encode(payload, self._keys[self._key_id], _ALGORITHM, headers={"kid": self._key_id})
 
     def read(self, token: str) -> Claims:
-        """What a token says. Raises `Unauthorized` for one that is not ours, not for us, altered or expired.
+        """Return a token's claims. Raises `Unauthorized` for one of another issuer or audience, altered or expired.
 
-        A token from a machine whose clock is ahead is good at once. It expires by the clock of the machine that reads it,
-        without leeway: no token lives longer for being read elsewhere.
+        A token from a machine with a clock that is ahead is valid at once. It expires by the clock of the machine that reads it,
+        without leeway: no token lives longer because another machine reads it.
         """
-        claims, expires_at = self._checked(token)
+        claims, expires_at = self._verified(token)
         if expires_at <= time():
             raise Unauthorized
         return claims
 
-    def _check(self, token: str) -> tuple[Claims, int]:
-        """What a token says, and until when: all that does not change with time. What is refused is not remembered."""
+    def _verify(self, token: str) -> tuple[Claims, int]:
+        """Return a token's claims and expiry, which do not change with time. A refused token is not cached."""
         try:
             key = self._keys[jwt.get_unverified_header(token)["kid"]]
             payload = jwt.decode(

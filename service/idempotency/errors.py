@@ -1,15 +1,15 @@
-"""What can go wrong with an `Idempotency-Key`."""
+"""Errors of an `Idempotency-Key`."""
 
 from service.errors import Unavailable, Unprocessable
 
 
 class KeyUsedOtherwise(Unprocessable):
-    """The key came with another request before."""
+    """The key was used for another request."""
 
-    message = "header.Idempotency-Key: it was used for another request; a new request needs a new key"
+    message = "header.Idempotency-Key: was used for another request; send a new key with a new request"
 
 
 class KeyInUse(Unavailable):
-    """The first request with this key is still being carried out."""
+    """The first request with this key is still in progress."""
 
-    message = "A request with this Idempotency-Key is still being carried out"
+    message = "A request with this Idempotency-Key is still in progress; try again shortly"

@@ -1,4 +1,4 @@
-"""`Idempotency-Key` over HTTP."""
+"""The header `Idempotency-Key`, for handlers."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -18,14 +18,14 @@ Key = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
-        description="The same key with the same body gives the first answer again, and does nothing twice",
+        description="Repeats with the same key and body are not carried out again; they get the first response",
         examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
     ),
 ]
 
 
-async def attempt_of_anybody(request: Request, response: Response, key: Key = None) -> IdempotentRequest | None:
-    """The request as one that may come again, if it carries a key. Raises `Unprocessable` for two."""
+async def idempotent_request(request: Request, response: Response, key: Key = None) -> IdempotentRequest | None:
+    """Return the request as one that may be repeated, if it has a key. Raises `Unprocessable` for two keys."""
     if key is None:
         return None
     if len(request.headers.getlist("idempotency-key")) > 1:
@@ -41,21 +41,21 @@ async def attempt_of_anybody(request: Request, response: Response, key: Key = No
     )
 
 
-IdempotentForAll = Annotated[IdempotentRequest | None, Depends(attempt_of_anybody)]
-"""The parameter of a handler that creates something for whoever calls, for `Idempotency.once`."""
+IdempotentForAll = Annotated[IdempotentRequest | None, Depends(idempotent_request)]
+"""The type of a handler's parameter for `Idempotency.once`, on a route that needs no token."""
 
 
-async def attempt(caller: SignedIn, attempt: IdempotentForAll) -> IdempotentRequest | None:
-    """The same as the caller's own: different callers may use one key."""
-    return None if attempt is None else replace(attempt, caller=caller.user_id)
+async def idempotent_request_of_caller(caller: SignedIn, idempotent: IdempotentForAll) -> IdempotentRequest | None:
+    """Return the same for the caller who signed in: different callers may use the same key."""
+    return None if idempotent is None else replace(idempotent, caller=caller.user_id)
 
 
-Idempotent = Annotated[IdempotentRequest | None, Depends(attempt)]
-"""The parameter of a handler that creates something for the caller who signed in."""
+Idempotent = Annotated[IdempotentRequest | None, Depends(idempotent_request_of_caller)]
+"""The type of a handler's parameter for `Idempotency.once`, on a route for callers who signed in."""
 
 
 class HashedStream:
-    """The body of a request as a stream, and an attempt that knows it by its hash."""
+    """Streams a request's body, and identifies the request by the body's hash."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -67,15 +67,15 @@ class HashedStream:
             self._hash.update(chunk)
             yield chunk
 
-    def identify(self, attempt: IdempotentRequest) -> IdempotentRequest:
-        """The attempt, with the hash of the whole stream for its body: what is not read yet is read for it."""
+    def identify(self, idempotent: IdempotentRequest) -> IdempotentRequest:
+        """Return the request, identified by the hash of its whole body. Reads the rest of the body first."""
 
         async def content() -> bytes:
             async for _ in self:
                 pass
             return _target(self._request) + self._hash.digest()
 
-        return replace(attempt, content=content)
+        return replace(idempotent, content=content)
 
 
 def _target(request: Request) -> bytes:

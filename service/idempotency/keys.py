@@ -1,4 +1,4 @@
-"""What a key was used for, in PostgreSQL, in the transaction of the work itself."""
+"""Keys and the answers of their requests, in PostgreSQL, stored in the transaction of the work itself."""
 
 import asyncio
 import hmac
@@ -17,7 +17,7 @@ from service.idempotency.settings import IdempotencySettings
 A = TypeVar("A")
 
 _adapters: dict[type[Any], TypeAdapter[Any]] = {}
-"""Made once for each type of answer."""
+"""One for each type of answer."""
 
 CLAIM_KEY = """
     INSERT INTO idempotency_keys AS stored (caller, key, expires_at)
@@ -27,7 +27,7 @@ CLAIM_KEY = """
         WHERE stored.expires_at <= statement_timestamp()
     RETURNING true
 """
-"""Waits for another transaction with the same key to end. No row: the key has been used, and has not expired."""
+"""Waits until another transaction with the same key ends. Returns no row if the key is used and has not expired."""
 
 GET_ANSWER = """
     SELECT fingerprint, answer
@@ -48,23 +48,23 @@ STORE_ANSWER = """
     UPDATE idempotency_keys SET fingerprint = $3, answer = $4, user_id = $5
     WHERE caller = $1 AND key = $2
 """
-"""The transaction's last statement: nothing is waited for while rows of others are locked here to be removed."""
+"""The last statement of its transaction: it locks expired rows, and nothing may wait after that."""
 
-NOBODY = 0
-"""The caller of requests that nobody signed; users' ids start at 1."""
+NO_CALLER = 0
+"""The caller of requests without a token. Users' ids start at 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdempotentRequest:
-    """A request that carries a key, and may have been carried out before."""
+    """A request with a key, which may have been carried out before."""
 
     key: str
     content: Callable[[], Awaitable[bytes]]
-    """Gives all that makes it this request and no other: method, target and body."""
+    """Returns the bytes that identify the request: method, target and body."""
     caller: int | None = None
-    """The id of the user who sent it: keys of different callers are different keys."""
+    """The id of the user who sent it: the same key of another caller is another key."""
     replayed: Callable[[], None] = lambda: None
-    """Called when the answer is a kept one."""
+    """Called if the answer is a stored one."""
 
 
 class Idempotency:
@@ -96,38 +96,45 @@ class Idempotency:
 
     async def once(
         self,
-        attempt: IdempotentRequest | None,
+        request: IdempotentRequest | None,
         answer: type[A],
         work: Callable[[], Awaitable[A]],
         *,
         about: Callable[[A], int],
     ) -> A:
-        """Run `work` in a transaction that also keeps its answer, or give the answer that was kept.
+        """Run `work` in a transaction that also stores its answer, or return the answer that was stored.
 
-        Only what succeeded is kept: an error undoes the work and frees the key. Without an attempt it is `work` alone.
-        `about`: the id of the user whose data the answer holds, which goes when that user does.
+        Only successes are stored: an error undoes the work and frees the key. Without a request it only runs `work`.
 
-        Raises `KeyUsedOtherwise` when the key came with another request, and `KeyInUse` when the first is still at work.
+        Args:
+            request: The request with its key, or `None` if it has no key.
+            answer: The type of the answer.
+            work: What the request does.
+            about: Returns the id of the user that the answer is about; the answer is deleted with that user.
+
+        Raises:
+            KeyUsedOtherwise: The key was used for another request.
+            KeyInUse: The first request with the key is still in progress.
         """
-        if attempt is None:
+        if request is None:
             return await work()
-        async with self._turn(attempt), self._connection.transaction(isolation="read_committed"):
-            if not await self._claim(attempt):
-                attempt.replayed()
-                return _json(answer).validate_json(await self._kept(attempt))
+        async with self._turn(request), self._connection.transaction(isolation="read_committed"):
+            if not await self._claim(request):
+                request.replayed()
+                return _json(answer).validate_json(await self._kept(request))
             done = await work()
-            made = fingerprint(await attempt.content(), self._secrets[0])
+            made = fingerprint(await request.content(), self._secrets[0])
             kept = _json(answer).dump_json(done).decode()
-            await self._connection.execute(STORE_ANSWER, _caller(attempt), attempt.key, made, kept, about(done))
+            await self._connection.execute(STORE_ANSWER, _caller(request), request.key, made, kept, about(done))
         return done
 
     @asynccontextmanager
-    async def _turn(self, attempt: IdempotentRequest) -> AsyncIterator[None]:
-        """Lets requests of this process that have one key wait for each other without a connection.
+    async def _turn(self, request: IdempotentRequest) -> AsyncIterator[None]:
+        """Let requests of this process with the same key wait for each other, without a connection.
 
-        Whoever waits in PostgreSQL holds one: behind a slow import a few repetitions would take the whole pool.
+        Waiting in PostgreSQL holds a connection: a few repetitions of a slow import would use up the pool.
         """
-        turn = self._turns.setdefault((_caller(attempt), attempt.key), asyncio.Lock())
+        turn = self._turns.setdefault((_caller(request), request.key), asyncio.Lock())
         try:
             async with asyncio.timeout(self._patience):
                 await turn.acquire()
@@ -138,21 +145,21 @@ class Idempotency:
         finally:
             turn.release()
 
-    async def _claim(self, attempt: IdempotentRequest) -> bool:
-        """Whether the key is this attempt's from now on."""
+    async def _claim(self, request: IdempotentRequest) -> bool:
+        """Claim the key for this request. Return whether it was free."""
         try:
             claimed: bool | None = await self._connection.fetchval(
-                CLAIM_KEY, _caller(attempt), attempt.key, self._ttl_seconds, timeout=self._patience
+                CLAIM_KEY, _caller(request), request.key, self._ttl_seconds, timeout=self._patience
             )
         except TimeoutError as error:
             raise KeyInUse from error
         return claimed is True
 
-    async def _kept(self, attempt: IdempotentRequest) -> str:
-        """The answer that was kept for the same request."""
-        kept = await self._connection.fetchrow(GET_ANSWER, _caller(attempt), attempt.key)
-        assert kept is not None  # the conflict locked it
-        content = await attempt.content()
+    async def _kept(self, request: IdempotentRequest) -> str:
+        """Return the stored answer. Raises `KeyUsedOtherwise` if it belongs to another request."""
+        kept = await self._connection.fetchrow(GET_ANSWER, _caller(request), request.key)
+        assert kept is not None  # the conflict has locked it
+        content = await request.content()
         if not any(hmac.compare_digest(kept["fingerprint"], fingerprint(content, secret)) for secret in self._secrets):
             raise KeyUsedOtherwise
         answer: str = kept["answer"]
@@ -160,16 +167,16 @@ class Idempotency:
 
 
 def _json(answer: type[A]) -> TypeAdapter[A]:
-    """From an answer to JSON and back."""
+    """Return what turns an answer into JSON and back."""
     if answer not in _adapters:
         _adapters[answer] = TypeAdapter(answer)
     return _adapters[answer]
 
 
 def fingerprint(content: bytes, key: bytes) -> bytes:
-    """What a request is known by. The prefix keeps it apart from whatever else is signed with the same secret."""
+    """Return the fingerprint of a request. The prefix separates it from other signatures by the same secret."""
     return hmac.digest(key, b"idempotency\0" + content, "sha256")
 
 
-def _caller(attempt: IdempotentRequest) -> int:
-    return NOBODY if attempt.caller is None else attempt.caller
+def _caller(request: IdempotentRequest) -> int:
+    return NO_CALLER if request.caller is None else request.caller

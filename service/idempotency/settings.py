@@ -6,9 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class IdempotencySettings(BaseModel):
-    """How answers are kept for requests that carry an `Idempotency-Key`."""
+    """How answers to requests with an `Idempotency-Key` are stored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     ttl_seconds: Annotated[int, Field(ge=1, le=366 * 24 * 60 * 60)] = 24 * 60 * 60
-    """How long the same key gives the same answer."""
+    """How long a key returns its first answer."""

@@ -1,15 +1,15 @@
-"""What can go wrong with items."""
+"""Errors of items."""
 
 from service.errors import NotFound
 
 
 class ItemNotFound(NotFound):
-    """There is no item with this id, or it is somebody else's: which of both is not said."""
+    """There is no item with this id, or another user owns it; the message does not say which."""
 
     message = "Item not found"
 
 
 class OwnerNotFound(NotFound):
-    """The user whom the item is for does not exist."""
+    """The user who would own the item does not exist."""
 
     message = "User not found"

@@ -4,12 +4,12 @@ import builtins
 
 from service.database import ScopedConnection
 from service.database.constraints import constraint_errors
-from service.errors import Tags
 from service.items.errors import OwnerNotFound
 from service.items.schemas import ChangedItem, Item, NewItem
 from service.items.version import ITEM_TAG
+from service.web.input import ETags
 
-# The columns of an item, everywhere in the order of its fields: a row is an item, and is not validated again.
+# The columns of an item are in the order of its fields everywhere, so that a row makes an item without validation.
 
 INSERT_ITEM = """
     INSERT INTO items (title, description, owner_id)
@@ -32,8 +32,8 @@ LIST_ITEMS_OF_OWNER = """
     ORDER BY owner_id, id
     OFFSET $2 LIMIT $3
 """
-"""With `owner_id = $4`, PostgreSQL would look for an owner of many items among everybody's, from the first: a long way to those
-who came late.
+"""With `owner_id = $4`, PostgreSQL would search for the items of an owner of many in the index of all ids, from the first: a
+long way to the items of users who registered late.
 """
 
 GET_ITEM = """
@@ -70,16 +70,16 @@ class ItemRepository:
         self._connection = connection
 
     async def add(self, owner_id: int, new: NewItem) -> Item:
-        """Store an item. Raises `OwnerNotFound` when its owner does not exist."""
+        """Store an item. Raises `OwnerNotFound` if its owner does not exist."""
         with constraint_errors(ERROR_OF_CONSTRAINT):
             row = await self._connection.fetchrow(INSERT_ITEM, new.title, new.description, owner_id)
         assert row is not None  # RETURNING
         return Item(*row)
 
     async def list(self, skip: int, limit: int, *, after: int = 0, owner_id: int | None = None) -> builtins.list[Item]:
-        """At most `limit` items in the order of their ids, from beyond `after`, without the first `skip`.
+        """Return at most `limit` items with ids above `after`, in the order of their ids, without the first `skip`.
 
-        `owner_id`: whose, or `None` for all.
+        `owner_id` restricts them to one user's; `None` is all.
         """
         if owner_id is None:
             rows = await self._connection.fetch(LIST_ITEMS, after, skip, limit)
@@ -88,23 +88,23 @@ class ItemRepository:
         return [Item(*row) for row in rows]
 
     async def get(self, item_id: int, owner_id: int | None) -> Item | None:
-        """The item with this id, if it is the owner's, or if `owner_id` is `None`."""
+        """Return the item with this id if it is the owner's, or if `owner_id` is `None`."""
         row = await self._connection.fetchrow(GET_ITEM, item_id, owner_id)
         return None if row is None else Item(*row)
 
-    async def update(self, item_id: int, owner_id: int | None, change: ChangedItem, tags: Tags = None) -> Item | None:
-        """The item as changed, or `None` where `get` would give that, and where its version is none of `tags`."""
+    async def update(self, item_id: int, owner_id: int | None, change: ChangedItem, tags: ETags = None) -> Item | None:
+        """Change an item. Return it, or `None` if `get` would not find it or its version is not among `tags`."""
         set_description = "description" in change.model_fields_set
         row = await self._connection.fetchrow(
             UPDATE_ITEM, item_id, owner_id, change.title, set_description, change.description, tags
         )
         return None if row is None else Item(*row)
 
-    async def delete(self, item_id: int, owner_id: int | None, tags: Tags = None) -> bool:
-        """Delete the item that `get` would give. Whether there was one, and its version one of `tags`."""
+    async def delete(self, item_id: int, owner_id: int | None, tags: ETags = None) -> bool:
+        """Delete the item that `get` would return. Return whether there was one with a version among `tags`."""
         return await self._connection.fetchval(DELETE_ITEM, item_id, owner_id, tags) is not None
 
     async def owner_exists(self, owner_id: int) -> bool:
-        """Whether there is a user with this id."""
+        """Return whether there is a user with this id."""
         exists: bool = await self._connection.fetchval(OWNER_EXISTS, owner_id)
         return exists

@@ -23,7 +23,7 @@ _item_answer = Represented(Item)
 @router.post(
     "/users/{user_id:id}/items/",
     status_code=201,
-    summary="Give a user an item",
+    summary="Create an item",
     response_model=Item,
     responses={**CREATED, **problem_responses(401, 403, 404, 413)},
 )
@@ -33,12 +33,12 @@ async def create_item(
     user_id: Id,
     new: NewItem,
     response: Response,
-    attempt: Idempotent,
+    idempotent_request: Idempotent,
     items: ItemService = Provide["item_service"],
 ) -> Response:
     """Create an item that belongs to the user."""
     caller.require(user_id)
-    item = await items.create(user_id, new, attempt)
+    item = await items.create(user_id, new, idempotent_request)
     return _item_answer.created(item, f"/items/{item.id}", response)
 
 
@@ -54,7 +54,7 @@ async def list_items_of_user(
     limit: Limit = 100,
     items: ItemService = Provide["item_service"],
 ) -> list[Item]:
-    """Items of one user, in the order in which they were created."""
+    """List the items of one user, in the order in which they were created."""
     caller.require(user_id)
     return page(await items.list_of(user_id, skip, limit + 1, after=after), limit, request, response)
 
@@ -70,7 +70,7 @@ async def list_items(
     limit: Limit = 100,
     items: ItemService = Provide["item_service"],
 ) -> list[Item]:
-    """Items in the order in which they were created: an admin sees all, anybody else its own."""
+    """List items in the order in which they were created: all for admins, your own for other users."""
     rows = await items.list(skip, limit + 1, after=after, owner_id=caller.owner_id)
     return page(rows, limit, request, response)
 
@@ -84,7 +84,7 @@ async def list_items(
 )
 @inject
 async def read_item(caller: SignedIn, item_id: Id, items: ItemService = Provide["item_service"]) -> Response:
-    """One item. Another user's is not found."""
+    """Return an item. An item of another user is not found."""
     return _item_answer(await items.get(item_id, owner_id=caller.owner_id))
 
 
@@ -103,7 +103,7 @@ async def change_item(
     tags: IfMatch,
     items: ItemService = Provide["item_service"],
 ) -> Response:
-    """Change what is given, and leave the rest. Another user's item is not found."""
+    """Change the fields in the body. An item of another user is not found."""
     item = await items.change(item_id, change, owner_id=caller.owner_id, tags=tags)
     return _item_answer(item)
 
@@ -119,5 +119,5 @@ async def change_item(
 async def delete_item(
     caller: SignedIn, item_id: Id, tags: IfMatch, items: ItemService = Provide["item_service"]
 ) -> None:
-    """Delete an item. Another user's is not found."""
+    """Delete an item. An item of another user is not found."""
     await items.delete(item_id, owner_id=caller.owner_id, tags=tags)

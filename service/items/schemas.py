@@ -1,4 +1,4 @@
-"""What an item looks like from outside."""
+"""Items as clients send and receive them."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -12,14 +12,14 @@ Description = Annotated[Text, Field(max_length=10_000, examples=["Blue, nearly n
 
 
 class NewItem(Input):
-    """An item to be created."""
+    """A new item."""
 
     title: Title
     description: Description | None = None
 
 
 class ChangedItem(Input):
-    """What is to be different about an item; what is left out stays as it is, and a null description is none."""
+    """Fields to change. A field that is missing stays as it is; a null description removes it."""
 
     title: Title | None = None
     description: Description | None = None
@@ -27,7 +27,7 @@ class ChangedItem(Input):
 
 @dataclass(slots=True)
 class Item:
-    """An item, with the user who owns it."""
+    """An item and the id of its owner."""
 
     id: Annotated[int, Field(examples=[1])]
     title: Annotated[str, Field(examples=["A pen"])]
@@ -36,7 +36,7 @@ class Item:
 
 
 class Imported(BaseModel):
-    """What an import has done."""
+    """The result of an import."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,4 +1,4 @@
-"""What can go wrong with users."""
+"""Errors of users."""
 
 from service.errors import BadRequest, Conflict, NotFound
 
@@ -10,13 +10,13 @@ class UserNotFound(NotFound):
 
 
 class EmailTaken(BadRequest):
-    """Another user has this e-mail address, however it is spelt."""
+    """Another user has this e-mail address, in any spelling."""
 
     message = "Email already registered"
 
 
 class WrongPassword(BadRequest):
-    """The current password, asked for before it is changed, is another."""
+    """The current password sent with a new one is wrong."""
 
     message = "The current password is not right"
 
@@ -25,6 +25,6 @@ class LastAdmin(Conflict):
     """The change would leave no active admin."""
 
     message = (
-        "The last admin cannot be deleted or made inactive, as nobody could undo it: "
-        "first create another with `poolkeeper user create --admin`"
+        "The last admin cannot be deleted or made inactive, as no user could undo it: "
+        "first create another admin with `poolkeeper user create --admin`"
     )

@@ -11,11 +11,11 @@ from asyncpg import Record
 from service.auth.addresses import address_key
 from service.database import ScopedConnection
 from service.database.constraints import constraint_errors
-from service.errors import Tags
 from service.items.schemas import Item
 from service.users.errors import EmailTaken
 from service.users.schemas import ChangedUser, User
 from service.users.version import USER_TAG
+from service.web.input import ETags
 
 INSERT_USER = """
     INSERT INTO users (email, password_hash, email_key)
@@ -41,7 +41,7 @@ LIST_USERS_WITH_ITEMS = """
     ) AS items ON true
     ORDER BY page.id, items.id
 """
-"""LATERAL has items looked up for each user. A plan for any page, that cannot know how short it is, would read all items."""
+"""LATERAL looks up the items of each user. A generic plan, which does not know how short a page is, would read all items."""
 
 UPDATE_USER = f"""
     WITH changed AS (
@@ -80,9 +80,9 @@ LOCK_ADMINS = """
     ORDER BY id
     FOR NO KEY UPDATE
 """
-"""All active admins where the user is one of them, else nobody: removing an ordinary user locks no admin.
+"""All active admins if the user is one of them, or no row: removing an ordinary user locks no admin.
 
-It waits for other transactions that remove an admin, so that each sees what the one before it has left.
+It waits for other transactions that remove an admin, so that each sees the admins that the one before has left.
 """
 
 GET_HASH = """
@@ -101,7 +101,7 @@ UPDATE_HASH = f"""
 
 @dataclass(frozen=True, slots=True)
 class StoredPassword:
-    """A user's password as a hash, and the version of the user's tokens, which each change of password raises."""
+    """A user's password as a hash, and the version of the user's tokens, which each change of the password increases."""
 
     hash: str
     token_version: int
@@ -117,25 +117,26 @@ class UserRepository:
         self._connection = connection
 
     async def add(self, email: str, password_hash: str) -> User:
-        """Store a user. Raises `EmailTaken` when the address is there already, however it is spelt."""
+        """Store a user. Raises `EmailTaken` if another user has the address, in any spelling."""
         with constraint_errors(ERROR_OF_CONSTRAINT):
             row = await self._connection.fetchrow(INSERT_USER, email, password_hash, _stored_key(email))
         assert row is not None  # RETURNING
         return User(row["id"], row["email"], row["is_active"], [])
 
     async def get(self, user_id: int) -> User | None:
-        """The user with this id, or `None`."""
+        """Return the user with this id, or `None`."""
         users = _with_items(await self._connection.fetch(GET_USER_WITH_ITEMS, user_id))
         return users[0] if users else None
 
     async def list(self, skip: int, limit: int, *, after: int = 0) -> builtins.list[User]:
-        """At most `limit` users in the order of their ids, from beyond `after`, without the first `skip`."""
+        """Return at most `limit` users with ids above `after`, in the order of their ids, without the first `skip`."""
         return _with_items(await self._connection.fetch(LIST_USERS_WITH_ITEMS, after, skip, limit))
 
-    async def update(self, user_id: int, change: ChangedUser, tags: Tags = None) -> User | None:
-        """The user as changed, or `None`, also where its version is none of `tags`. Making it inactive ends its tokens.
+    async def update(self, user_id: int, change: ChangedUser, tags: ETags = None) -> User | None:
+        """Change a user. Making it inactive ends its tokens. Raises `EmailTaken`.
 
-        Raises `EmailTaken`.
+        Returns:
+            The changed user; `None` if there is no such user, or its version is not among `tags`.
         """
         email_key = change.email and _stored_key(change.email)
         with constraint_errors(ERROR_OF_CONSTRAINT):
@@ -147,37 +148,39 @@ class UserRepository:
         await self._connection.execute(MAKE_ADMIN, user_id)
 
     async def is_last_admin(self, user_id: int) -> bool:
-        """Whether this user is the only active admin. The answer holds until the transaction ends."""
+        """Return whether this user is the only active admin. The answer holds until the transaction ends."""
         admins = await self._connection.fetch(LOCK_ADMINS, user_id)
         return [row["id"] for row in admins] == [user_id]
 
-    async def delete(self, user_id: int, tags: Tags = None) -> bool:
-        """Delete a user with its items. Whether there was one, and its version one of `tags`."""
+    async def delete(self, user_id: int, tags: ETags = None) -> bool:
+        """Delete a user with its items. Return whether there was one with a version among `tags`."""
         return await self._connection.fetchval(DELETE_USER, user_id, tags) is not None
 
     async def password(self, user_id: int) -> StoredPassword | None:
-        """What is stored of a user's password, or `None` without such a user."""
+        """Return a user's password as it is stored, or `None` if there is no such user."""
         row = await self._connection.fetchrow(GET_HASH, user_id)
         return None if row is None else StoredPassword(row["password_hash"], row["token_version"])
 
-    async def change_password(self, user_id: int, token_version: int, password_hash: str, tags: Tags = None) -> bool:
-        """Store another hash, and end the user's tokens. Not, and `False`, when these were ended since `token_version`.
+    async def change_password(self, user_id: int, token_version: int, password_hash: str, tags: ETags = None) -> bool:
+        """Store another hash and end the user's tokens.
 
-        Nor when the user's version is none of `tags`.
+        Tokens are compared by their version, not the hash itself: a sign-in may have hashed the same password again.
 
-        The hash itself is not compared: a sign-in may have made it anew, of the same password.
+        Returns:
+            `False`, with nothing changed, if the tokens were ended since `token_version`, or the user's version is not among
+            `tags`.
         """
         changed = await self._connection.fetchval(UPDATE_HASH, user_id, token_version, password_hash, tags)
         return changed is not None
 
 
 def _stored_key(email: str) -> str | None:
-    """What `email_key` holds for an address: `None` for an ASCII one, whose key PostgreSQL derives."""
+    """Return the value of `email_key` for an address: `None` for an ASCII one, as PostgreSQL derives its key."""
     return None if email.isascii() else address_key(email)
 
 
 def _with_items(rows: Iterable[Record]) -> list[User]:
-    """Users from rows of users joined with their items, in the order of users' ids."""
+    """Return users from rows of users joined with their items, in the order of the users' ids."""
     return [_user(list(group)) for _, group in groupby(rows, key=itemgetter("id"))]
 
 

@@ -33,13 +33,13 @@ async def create_user(
     new: NewUser,
     request: Request,
     response: Response,
-    attempt: IdempotentForAll,
+    idempotent_request: IdempotentForAll,
     limiter: AttemptLimiter = Provide["attempts"],
     users: UserService = Provide["user_service"],
 ) -> Response:
-    """Create a user. An e-mail address can be registered once, however it is spelt."""
+    """Create a user. Each e-mail address can be registered once, in any spelling."""
     await limiter.check("register", address=new.email, client=request.client and request.client.host)
-    user = await users.register(new, attempt)
+    user = await users.register(new, idempotent_request)
     return _user_answer.created(user, f"/users/{user.id}", response)
 
 
@@ -54,7 +54,7 @@ async def list_users(
     limit: Limit = 100,
     users: UserService = Provide["user_service"],
 ) -> list[User]:
-    """Users with their items, in the order in which they registered. For admins."""
+    """List users with their items, in the order in which they registered. For admins."""
     caller.require_admin()
     return page(await users.list(skip, limit + 1, after=after), limit, request, response)
 
@@ -68,7 +68,7 @@ async def list_users(
 )
 @inject
 async def read_me(caller: SignedIn, users: UserService = Provide["user_service"]) -> Response:
-    """The user who signed in, with its items, and whether it is an admin. 404 in mode `open` without a token."""
+    """Return the user who signed in, with its items and whether it is an admin. 404 in mode `open` without a token."""
     if caller.user_id is None:
         raise UserNotFound
     user = await users.get(caller.user_id)
@@ -85,7 +85,7 @@ async def read_me(caller: SignedIn, users: UserService = Provide["user_service"]
 )
 @inject
 async def read_user(caller: SignedIn, user_id: Id, users: UserService = Provide["user_service"]) -> Response:
-    """One user with its items. Its `ETag` changes when one of these does."""
+    """Return a user with its items. Its `ETag` changes when the user or an item changes."""
     caller.require(user_id)
     return _user_answer(await users.get(user_id))
 
@@ -107,11 +107,10 @@ async def change_user(
     limiter: AttemptLimiter = Provide["attempts"],
     users: UserService = Provide["user_service"],
 ) -> Response:
-    """Change what is given, and leave the rest. Making a user inactive, an admin's right, ends all its tokens.
+    """Change the fields in the body. Only admins may make a user inactive, which ends all its tokens.
 
-    The last active admin stays active: a 409.
-
-    A new address counts as a registration: it tells as much about who is registered.
+    Making the last active admin inactive is a 409. A new address counts as a registration for the rate limits, as it reveals
+    as much about which addresses are registered.
     """
     caller.require(user_id)
     if change.is_active is not None:
@@ -138,9 +137,9 @@ async def change_password(
     limiter: AttemptLimiter = Provide["attempts"],
     users: UserService = Provide["user_service"],
 ) -> None:
-    """Change a user's password, which ends all its tokens. Tries at it count as tries to sign in."""
+    """Change a user's password and end all its tokens. Each request counts as an attempt to sign in."""
     caller.require(user_id)
-    owner = f"user {user_id}\0"  # no address has that: nobody else can use up this user's tries by signing in
+    owner = f"user {user_id}\0"  # not an e-mail address: attempts to sign in cannot use up this user's attempts
     await limiter.check("login", address=owner, client=request.client and request.client.host)
     await users.change_password(caller, user_id, change, tags=tags)
 
@@ -156,6 +155,6 @@ async def change_password(
 async def delete_user(
     caller: SignedIn, user_id: Id, tags: IfMatch, users: UserService = Provide["user_service"]
 ) -> None:
-    """Delete a user and all its items, at once or not at all. 409 for the last active admin."""
+    """Delete a user and all its items together. 409 for the last active admin."""
     caller.require(user_id)
     await users.delete(user_id, tags=tags)

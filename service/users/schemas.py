@@ -1,4 +1,4 @@
-"""What a user looks like from outside."""
+"""Users as clients send and receive them."""
 
 import re
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from service.items.schemas import Item
 from service.web.input import STORABLE, Input, storable_secret
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-"""What no keyboard types (RFC 8265, 4.2.2): a line break or a tab comes from a mistake in copying."""
+"""Control characters (RFC 8265, 4.2.2). A line break or a tab in a password is a mistake in copying."""
 _RESERVED = rf"[.@]({'|'.join(SPECIAL_USE_DOMAIN_NAMES)})$"
-"""What no address ends with (RFC 6761)."""
+"""Reserved domains, which no address has (RFC 6761)."""
 
 
 def _bare(email: object) -> object:
     if isinstance(email, str) and "<" in email:
-        raise ValueError("an address alone, without a name")
+        raise ValueError("must be an address only, without a name")
     return email
 
 
 def _without_controls(password: SecretStr) -> SecretStr:
     if _CONTROL.search(password.get_secret_value()):
-        raise ValueError("a control character does not belong in a password")
+        raise ValueError("must not contain control characters")
     return password
 
 
@@ -46,40 +46,40 @@ NewPassword = Annotated[
 
 
 class NewUser(Input):
-    """Someone who registers."""
+    """A new user."""
 
     email: Email
     password: NewPassword
 
 
 class ChangedUser(Input):
-    """What is to be different about a user; what is left out, or null, stays as it is."""
+    """Fields to change. A field that is missing or null stays as it is."""
 
     email: Email | None = None
     is_active: Annotated[
-        StrictBool | None, Field(description="An admin's to set. An inactive user cannot sign in.", examples=[True])
+        StrictBool | None, Field(description="Only admins may set it. An inactive user cannot sign in", examples=[True])
     ] = None
 
 
 class ChangedPassword(Input):
-    """A password in the place of another."""
+    """A new password."""
 
-    current_password: Annotated[Password | None, Field(description="Only an admin may leave it out.")] = None
+    current_password: Annotated[Password | None, Field(description="Only admins may leave it out")] = None
     password: NewPassword
 
 
 @dataclass(slots=True)
 class User:
-    """A user with its items. The password never leaves the service."""
+    """A user and its items."""
 
     id: Annotated[int, Field(examples=[1])]
     email: Annotated[str, Field(examples=["ada@example.com"])]
     is_active: Annotated[bool, Field(examples=[True])]
-    items: Annotated[list[Item], Field(description="The first 500; all of them are at `/users/{user_id}/items/`")]
+    items: Annotated[list[Item], Field(description="The first 500 items; `/users/{user_id}/items/` lists all")]
 
 
 @dataclass(slots=True)
 class Me(User):
-    """The user who signed in, and what that user may do."""
+    """The user who signed in."""
 
     is_admin: Annotated[bool, Field(description="May read and change everything", examples=[False])]

@@ -1,4 +1,4 @@
-"""Which version of a user a row is, with its items, in SQL."""
+"""The version of a user with its items, in SQL."""
 
 from service.items.version import ITEM_JSON
 
@@ -9,7 +9,7 @@ USER_JSON = f"""
         FROM (SELECT * FROM items WHERE owner_id = users.id ORDER BY id LIMIT 500) AS items
     ), '') || ']}}'
 """  # noqa: S608 - of constants
-"""The JSON that clients see, to the byte: `User` as pydantic writes it."""
+"""The JSON that clients get, byte for byte: `User` as pydantic writes it."""
 
 USER_TAG = f"left(encode(sha256(convert_to({USER_JSON}, 'UTF8')), 'hex'), 32)"
-"""The version of a user: `service.web.representation.tag_of` of its JSON."""
+"""A user's version: `service.web.representation.tag_of` of its JSON."""

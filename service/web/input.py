@@ -6,6 +6,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 
 BIGINT_MAX = 2**63 - 1
 
+ETags = list[str] | None
+"""The versions of an object that a client accepts for its change; `None`: any."""
+
 
 def storable(text: str) -> str:
     """The text itself. Raises `ValueError` for what UTF-8 or PostgreSQL cannot hold."""

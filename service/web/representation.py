@@ -16,7 +16,8 @@ from fastapi import Depends, Request, Response
 from pydantic import TypeAdapter
 from starlette.types import Receive, Scope, Send
 
-from service.errors import BadRequest, Tags
+from service.errors import BadRequest
+from service.web.input import ETags
 
 _JSON = (b"content-type", b"application/json")
 _TAG_BYTES = 32
@@ -111,7 +112,7 @@ def _listed(text: str) -> Iterator[tuple[bool, str]]:
         place = found.end()
 
 
-async def if_match(request: Request) -> Tags:
+async def if_match(request: Request) -> ETags:
     """The strong tags that a change depends on, or `None` where it depends on none.
 
     Raises `BadRequest` for what is no list of tags, and for `If-None-Match`, which must not be passed over (RFC 9110, 13.1.2).
@@ -131,7 +132,7 @@ async def if_match(request: Request) -> Tags:
     return [tag.strip('"') for is_weak, tag in tags if not is_weak]
 
 
-IfMatch = Annotated[Tags, Depends(if_match)]
+IfMatch = Annotated[ETags, Depends(if_match)]
 """The parameter of a handler that changes one object, with `openapi_extra=CONDITIONAL_CHANGE`."""
 
 ETAG: Mapping[str, Any] = {

@@ -34,7 +34,7 @@ def test_bad_tokens_are_not_remembered(tokens: Tokens) -> None:
     for number in range(100):
         with pytest.raises(Unauthorized):
             tokens.read(f"{good}{number}")
-    assert tokens._checked.cache_info().currsize == 1
+    assert tokens._verified.cache_info().currsize == 1
 
 
 @pytest.mark.parametrize("seconds", [0.5, 2, 4])

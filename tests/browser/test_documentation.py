@@ -39,7 +39,7 @@ def page(service: str) -> Iterator[Page]:
 
 def test_what_the_policy_forbids_is_blocked_and_is_seen(page: Page) -> None:
     """Inline script and style, a script made of text, another host: each is blocked, and would fail the tests below."""
-    page.text(".opblock-summary-description", "Give a user an item")
+    page.text(".opblock-summary-description", "Create an item")
     assert page.complaints == []
     page.run("""(() => {
         for (const [kind, text] of [["script", "window.ran = true"], ["style", "body { display: none }"]]) {

@@ -24,7 +24,7 @@ def _content(said: bytes) -> Callable[[], Awaitable[bytes]]:
     return content
 
 
-ATTEMPT = IdempotentRequest(key="first", content=_content(b"POST /users/\n{}"), caller=7)
+REQUEST = IdempotentRequest(key="first", content=_content(b"POST /users/\n{}"), caller=7)
 
 
 class Made(BaseModel):
@@ -66,14 +66,14 @@ def _idempotency(connection: ScopedConnection, *keys: bytes, patience: float = 3
 
 
 async def _once(
-    database: Database, maker: Maker, idempotency: Idempotency, attempt: IdempotentRequest | None = ATTEMPT
+    database: Database, maker: Maker, idempotency: Idempotency, request: IdempotentRequest | None = REQUEST
 ) -> Made:
     async with database.scope("once"):
-        return await idempotency.once(attempt, Made, maker.make, about=lambda made: made.id)
+        return await idempotency.once(request, Made, maker.make, about=lambda made: made.id)
 
 
 async def test_work_that_fails_frees_the_key(database: Database, maker: Maker) -> None:
-    """What it did and the key go together, and the next attempt is the first."""
+    """What it did and the key go together, and the next request is the first."""
     idempotency = _idempotency(maker.connection)
 
     async def fail() -> Made:
@@ -82,7 +82,7 @@ async def test_work_that_fails_frees_the_key(database: Database, maker: Maker) -
 
     async with database.scope("fails"):
         with pytest.raises(LookupError):
-            await idempotency.once(ATTEMPT, Made, fail, about=lambda made: made.id)
+            await idempotency.once(REQUEST, Made, fail, about=lambda made: made.id)
         assert await maker.rows() == (0, 0)
     await _once(database, maker, idempotency)
     async with database.scope("look"):
@@ -93,12 +93,12 @@ async def test_an_answer_that_cannot_be_kept_undoes_the_work(database: Database,
     """No work is done whose repetition would not be known."""
     async with database.scope("fails"):
         with pytest.raises(asyncpg.ForeignKeyViolationError, match="idempotency_keys_user_id_fkey"):
-            await _idempotency(maker.connection).once(ATTEMPT, Made, maker.make, about=lambda _: 1_000_000)
+            await _idempotency(maker.connection).once(REQUEST, Made, maker.make, about=lambda _: 1_000_000)
         assert await maker.rows() == (0, 0)
 
 
 async def test_a_backend_that_dies_in_the_work_leaves_nothing(database: Database, maker: Maker) -> None:
-    """The next attempt makes exactly one row."""
+    """The next request makes exactly one row."""
 
     async def die() -> Made:
         made = await maker.make()
@@ -111,7 +111,7 @@ async def test_a_backend_that_dies_in_the_work_leaves_nothing(database: Database
     idempotency = _idempotency(maker.connection)
     async with database.scope("dies"):
         with pytest.raises(DatabaseUnavailable):
-            await idempotency.once(ATTEMPT, Made, die, about=lambda made: made.id)
+            await idempotency.once(REQUEST, Made, die, about=lambda made: made.id)
     made = await _once(database, maker, idempotency)
     assert await _once(database, maker, idempotency) == made
     async with database.scope("look"):
@@ -129,7 +129,7 @@ async def test_who_waits_too_long_for_the_first_is_told_so(database: Database, m
 
     async def first() -> Made:
         async with database.scope("first"):
-            return await _idempotency(maker.connection).once(ATTEMPT, Made, slowly, about=lambda made: made.id)
+            return await _idempotency(maker.connection).once(REQUEST, Made, slowly, about=lambda made: made.id)
 
     running = asyncio.create_task(first())
     await working.wait()
@@ -153,7 +153,7 @@ async def test_who_waits_for_the_first_holds_no_connection(database: Database, m
 
     async def first() -> Made:
         async with database.scope("first"):
-            return await idempotency.once(ATTEMPT, Made, slowly, about=lambda made: made.id)
+            return await idempotency.once(REQUEST, Made, slowly, about=lambda made: made.id)
 
     running = asyncio.create_task(first())
     await working.wait()
@@ -169,10 +169,10 @@ async def test_who_waits_for_the_first_holds_no_connection(database: Database, m
 async def test_keys_of_different_callers_are_different_keys(database: Database, maker: Maker) -> None:
     """Nobody gets another's answer, nor does nobody's request meet a user's."""
     idempotency = _idempotency(maker.connection)
-    callers = [replace(ATTEMPT, caller=caller) for caller in (7, 8, None)]
-    made = [await _once(database, maker, idempotency, attempt) for attempt in callers]
+    callers = [replace(REQUEST, caller=caller) for caller in (7, 8, None)]
+    made = [await _once(database, maker, idempotency, request) for request in callers]
     assert len({one.id for one in made}) == 3
-    assert [await _once(database, maker, idempotency, attempt) for attempt in callers] == made
+    assert [await _once(database, maker, idempotency, request) for request in callers] == made
 
 
 async def test_a_secret_can_be_changed_while_keys_live(database: Database, maker: Maker) -> None:
@@ -187,15 +187,15 @@ async def test_a_secret_can_be_changed_while_keys_live(database: Database, maker
 async def test_a_body_cannot_be_guessed_from_what_is_stored(database: Database, maker: Maker) -> None:
     """Only the answer is stored as it is; the fingerprint takes the secret to make, and is no plain hash."""
     said = b'{"password": "correct horse"}'
-    attempt = replace(ATTEMPT, content=_content(said))
-    await _once(database, maker, _idempotency(maker.connection, OLD), attempt)
+    request = replace(REQUEST, content=_content(said))
+    await _once(database, maker, _idempotency(maker.connection, OLD), request)
     async with database.scope("look"):
         row = await maker.connection.fetchrow("SELECT * FROM idempotency_keys")
     assert row is not None
     assert row["fingerprint"] == fingerprint(said, OLD) != fingerprint(said, NEW)
     assert row["fingerprint"] != sha256(said).digest()
     assert "correct horse" not in str(row)
-    assert "correct horse" not in repr(attempt)
+    assert "correct horse" not in repr(request)
 
 
 async def test_an_expired_key_is_free_again(database: Database, maker: Maker) -> None:
@@ -204,7 +204,7 @@ async def test_an_expired_key_is_free_again(database: Database, maker: Maker) ->
     first = await _once(database, maker, idempotency)
     async with database.scope("time passes"):
         await maker.connection.execute("UPDATE idempotency_keys SET expires_at = statement_timestamp()")
-    other = replace(ATTEMPT, content=_content(b"other"))
+    other = replace(REQUEST, content=_content(b"other"))
     second = await _once(database, maker, idempotency, other)
     assert first != second == await _once(database, maker, idempotency, other)
 
@@ -222,7 +222,7 @@ async def test_work_removes_a_few_expired_keys_and_no_others(database: Database,
             await maker.connection.execute("SELECT FROM idempotency_keys LIMIT 1 FOR UPDATE")
             left = []
             for number in range(3):
-                await _once(database, maker, idempotency, replace(ATTEMPT, key=f"k{number}"))
+                await _once(database, maker, idempotency, replace(REQUEST, key=f"k{number}"))
                 left.append(await maker.connection.fetchval("SELECT count(*) FROM idempotency_keys"))
     assert left == [14 + 1 - 10, 5 + 1 - 3, 4]
 
@@ -230,7 +230,7 @@ async def test_work_removes_a_few_expired_keys_and_no_others(database: Database,
 async def test_an_answer_goes_with_the_user_whose_data_it_holds(database: Database, maker: Maker) -> None:
     """Deleting the user leaves no copy of it behind."""
     made = await _once(database, maker, _idempotency(maker.connection))
-    await _once(database, maker, _idempotency(maker.connection), replace(ATTEMPT, key="other"))
+    await _once(database, maker, _idempotency(maker.connection), replace(REQUEST, key="other"))
     async with database.scope("delete"):
         await maker.connection.execute("DELETE FROM users WHERE id = $1", made.id)
         assert await maker.rows() == (1, 1)

@@ -53,7 +53,7 @@ async def test_the_same_key_with_another_body_is_a_422(client: AsyncClient) -> N
     assert (first.status_code, refused.status_code) == (201, 422)
     assert refused.headers["content-type"] == "application/problem+json"
     assert refused.json()["detail"] == (
-        "header.Idempotency-Key: it was used for another request; a new request needs a new key"
+        "header.Idempotency-Key: was used for another request; send a new key with a new request"
     )
     assert await _count(client, "/users/") == 1
 

@@ -134,9 +134,9 @@ KEY = "A9b8C7d6E5f4G3h2I1j0K9l8M7n6O5p4"
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("AUTH__MODE", "open", r"auth\.mode: open is for development: production needs token"),
+        ("AUTH__MODE", "open", r"auth\.mode: 'open' is not allowed in production; use 'token'"),
         ("AUTH__KEY", "short", r"auth\.key \(environment variable POOLKEEPER_AUTH__KEY\): .* at least 32"),
-        ("AUTH__KEY", "this-is-only-an-EXAMPLE-of-such-a-key", r"auth\.key: looks like an example: make one with"),
+        ("AUTH__KEY", "this-is-only-an-EXAMPLE-of-such-a-key", r"auth\.key: looks like an example; make one with"),
         ("AUTH__KEY", "changeme" * 4, r"auth\.key: looks like an example"),
         ("AUTH__KEY", "a" * 40, r"auth\.key: looks like an example"),
         ("AUTH__PREVIOUS_KEY", "a" * 40, r"auth\.previous_key: looks like an example"),

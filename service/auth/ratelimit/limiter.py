@@ -1,4 +1,4 @@
-"""Attempts to register and to sign in: limited by e-mail address and by client."""
+"""Limits attempts to register and to sign in, per e-mail address and per client."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from service.auth.ratelimit.storage import Hit, RateLimitStorage
 from service.errors import TooManyRequests
 
 _HOST_BITS = 64
-"""What an IPv6 client can choose by itself: whoever has one address of a /64 has them all."""
+"""Bits of an IPv6 address that a client can choose: one with an address of a /64 has the whole /64."""
 
 
 class AttemptLimiter:
@@ -26,13 +26,15 @@ class AttemptLimiter:
         }
 
     async def check(self, action: Action, *, address: str, client: str | None) -> None:
-        """Count an attempt. Raises `TooManyRequests` when there were too many.
+        """Count an attempt. Raises `TooManyRequests` if there were too many.
 
-        Call it before any transaction: inside one, a rollback would take the count back. An attempt that its client's
-        limit refuses does not count for the address, so that one client cannot shut out the owners of many.
+        Call it before any transaction: inside one, a rollback would undo the count. An attempt that the client's limit
+        refuses does not count for the address, so that one client cannot lock out the owners of many addresses.
 
-        `address`: an e-mail address; all its spellings count as one. `client`: the host's IP address; `None` where nobody
-        knows it, which leaves only the limit per address.
+        Args:
+            action: The action that is attempted.
+            address: An e-mail address; all its spellings count as one.
+            client: The client's IP address. `None` if it is unknown: then only the limit per address applies.
         """
         if not self._enabled:
             return
@@ -57,7 +59,7 @@ def _each(limits: Sequence[RateLimitItem], *identifiers: str, first: bool) -> It
 
 
 def network(client: str) -> str:
-    """What counts as one client: an IPv4 address, an IPv6 /64; whatever else a server gives, as it is."""
+    """Return the network that counts as one client: an IPv4 address, an IPv6 /64, or any other text unchanged."""
     try:
         address = ip_address(client)
     except ValueError:

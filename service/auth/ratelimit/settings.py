@@ -1,4 +1,4 @@
-"""How often something may be done."""
+"""The section `limits` of the settings."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -8,8 +8,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 Action = Literal["login", "register"]
 
-_LONGEST_WINDOW = 366 * 24 * 60 * 60
-_MOST_ATTEMPTS = 2**31 - 1
+_MAX_WINDOW_SECONDS = 366 * 24 * 60 * 60
+_MAX_ATTEMPTS = 2**31 - 1
 
 
 def _readable(limit: str) -> str:
@@ -17,7 +17,7 @@ def _readable(limit: str) -> str:
         each = parse_many(limit)
     except ValueError:
         each = []
-    if not each or any(not 0 < one.amount <= _MOST_ATTEMPTS or one.get_expiry() > _LONGEST_WINDOW for one in each):
+    if not each or any(not 0 < one.amount <= _MAX_ATTEMPTS or one.get_expiry() > _MAX_WINDOW_SECONDS for one in each):
         raise ValueError('must be like "10/minute" or "10/minute; 50/hour", at most a year')
     return limit
 
@@ -27,21 +27,21 @@ Limit = Annotated[str, AfterValidator(_readable)]
 
 
 class RateLimitSettings(BaseModel):
-    """How often somebody may try to sign in or to register. Too often is a 429."""
+    """Limits of attempts to sign in and to register. An attempt above a limit gets a 429."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     enabled: bool = True
     login_per_address: Limit = "10/minute"
-    """For one e-mail address, from wherever."""
+    """For each e-mail address, from all clients together."""
     login_per_client: Limit = "30/minute"
-    """For one IPv4 address or IPv6 /64: an office may share one."""
+    """For each IPv4 address or IPv6 /64, which a whole office may share."""
     register_per_address: Limit = "10/hour"
     register_per_client: Limit = "100/hour"
 
     @property
     def of_attempts(self) -> Mapping[Action, tuple[str, str]]:
-        """The limits per address and per client, by action."""
+        """Return the limits per address and per client of each action."""
         return {
             "login": (self.login_per_address, self.login_per_client),
             "register": (self.register_per_address, self.register_per_client),

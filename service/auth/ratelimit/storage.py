@@ -45,10 +45,10 @@ HIT = f"""
     SELECT key, hits, extract(epoch FROM expires_at - statement_timestamp())::float8 AS seconds_left
     FROM counted
 """  # noqa: S608 - of literals
-"""Counts in one statement, for everything that one attempt is counted by.
+"""Counts an attempt under all its keys in one statement.
 
-Keys are locked in one order, so that two attempts cannot wait for each other, and expired rows last, when nothing is left
-to wait for. A statement deletes more rows than it adds, so the table does not grow without an end.
+Keys are locked in one order, so that two attempts cannot deadlock. Expired rows are locked last, and rows that others have
+locked are skipped. Each statement can delete more rows than it adds, so the table does not grow without limit.
 """
 
 GET = """
@@ -60,7 +60,7 @@ GET = """
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """One thing to count. The hits of an attempt that are not `first` count only while those that are stay within `amount`."""
+    """One key to count. Hits of an attempt that are not `first` count only if the `first` ones stay within their `amount`."""
 
     key: str
     amount: int
@@ -70,17 +70,17 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """What was counted of a hit's key since its window began, and how long that window lasts from now."""
+    """The hits of a key since its window began, and the seconds until the window ends."""
 
     hits: int
     seconds_left: float
 
 
 class RateLimitStorage(Storage):
-    """Fixed windows, each from its first hit on, by the server's clock: one upsert counts a hit, and takes no lock for long.
+    """Fixed windows that begin with their first hit, by the server's clock. One upsert counts a hit and holds locks briefly.
 
-    (The library's moving windows would need a row for each hit.) Keys are stored as their hash, so no client can store
-    long ones. Each method raises as `ScopedConnection` does.
+    The library's moving windows would need a row for each hit. Keys are stored as hashes, so that no client can store long
+    ones. Each method raises as `ScopedConnection` does.
     """
 
     STORAGE_SCHEME = None
@@ -91,36 +91,36 @@ class RateLimitStorage(Storage):
 
     @property
     def base_exceptions(self) -> type[Exception]:
-        """What the library may wrap, if it is asked to."""
+        """Return the error that the library wraps if it is asked to."""
         return asyncpg.PostgresError
 
     async def hit(self, hits: Iterable[Hit], cost: int = 1) -> dict[str, Window]:
-        """Count all of them in one statement. Gives the windows of those that were counted, by key."""
+        """Count all hits in one statement. Return the windows of the counted hits, by key."""
         by_key = {_stored(hit.key): hit for hit in hits}
         columns = zip(*((key, hit.amount, hit.seconds, hit.first) for key, hit in by_key.items()), strict=True)
         rows = await self._connection.fetch(HIT, *columns, cost)
         return {by_key[row["key"]].key: Window(hits=row["hits"], seconds_left=row["seconds_left"]) for row in rows}
 
     async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count `amount` hits of a key whose window is `expiry` seconds. Gives how many there are in the window."""
+        """Count `amount` hits of a key with a window of `expiry` seconds. Return the hits in the window."""
         return (await self.hit([Hit(key=key, amount=0, seconds=expiry)], amount))[key].hits
 
     async def get(self, key: str) -> int:
-        """How many hits there are in the key's window; 0 where none is open."""
+        """Return the hits in the key's window; 0 if no window is open."""
         row = await self._connection.fetchrow(GET, _stored(key))
         return row["hits"] if row else 0
 
     async def get_expiry(self, key: str) -> float:
-        """When the key's window ends, in seconds since 1970; now where none is open."""
+        """Return the end of the key's window in seconds since 1970; the present if no window is open."""
         row = await self._connection.fetchrow(GET, _stored(key))
         return row["expires_at"] if row else time()
 
     async def check(self) -> bool:
-        """Whether there is a database to count in."""
+        """Return whether the database answers."""
         return bool(await self._connection.fetchval("SELECT true"))
 
     async def reset(self) -> int:
-        """Forget everything. Gives how many keys there were."""
+        """Forget all keys. Return how many there were."""
         return int((await self._connection.execute("DELETE FROM rate_limits")).split()[1])
 
     async def clear(self, key: str) -> None:

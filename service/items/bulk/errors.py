@@ -1,4 +1,4 @@
-"""What can go wrong with imports and exports."""
+"""Errors of imports and exports."""
 
 from collections.abc import Sequence
 
@@ -6,21 +6,21 @@ from service.errors import Unavailable
 
 
 class TooManyAtOnce(Unavailable):
-    """As many imports and exports run as may."""
+    """All slots for imports and exports are taken."""
 
-    message = "No more imports and exports can run at the moment"
+    message = "Too many imports and exports in progress; try again shortly"
 
 
 class TookTooLong(Unavailable):
-    """An import or export ran past its limit, and was cut off."""
+    """An import or export ran past its time limit and was cut off."""
 
 
 Mistake = tuple[str, str]
-"""Where and what: `("title", "Field required")`; the place is empty for a whole line."""
+"""A place and a message, as `("title", "Field required")`; the place of a whole line is empty."""
 
 
 class BadLines(ValueError):
-    """Lines of an import are wrong. `mistakes` says where and what, as `("line 7.title", "Field required")`."""
+    """Lines of an import are wrong. `mistakes` has places and messages, as `("line 7.title", "Field required")`."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         super().__init__(*mistakes)

@@ -1,4 +1,4 @@
-"""All items, out of PostgreSQL."""
+"""Exports of items."""
 
 from collections.abc import Awaitable, Callable
 
@@ -7,8 +7,8 @@ from service.items.bulk.repository import BulkItemRepository
 from service.items.bulk.slots import BulkSlots
 
 _CHUNK_BYTES = 64 * 1024
-"""About what is sent at once: a message for each row would cost more than the row."""
-_MOST_ROWS = 1000
+"""Size of a chunk, roughly: a message for each row would cost more than the row."""
+_MAX_ROWS = 1000
 _FIRST_ROWS = 100
 
 
@@ -21,9 +21,9 @@ class ItemExports:
         self._slots = slots
 
     async def run(self, owner_id: int | None, write: Callable[[bytes], Awaitable[None]]) -> None:
-        """Write all items of an owner, or with `None` of everybody, as they are at one moment.
+        """Write all items of an owner, or of all owners for `None`, as they are at one moment.
 
-        Raises `TooManyAtOnce`, and `TookTooLong` at the limit in time, however slowly `write` takes them.
+        Raises `TooManyAtOnce`, and `TookTooLong` at the time limit, which includes the time that `write` takes.
         """
         with self._slots.taken():
             async with self._connection.transaction(readonly=True), self._slots.limit():
@@ -36,4 +36,4 @@ class ItemExports:
         while rows := await cursor.fetch(count):
             lines = "".join([f"{row[0]}\n" for row in rows]).encode()
             await write(lines)
-            count = max(1, min(_MOST_ROWS, len(rows) * _CHUNK_BYTES // len(lines)))
+            count = max(1, min(_MAX_ROWS, len(rows) * _CHUNK_BYTES // len(lines)))

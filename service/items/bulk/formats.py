@@ -13,20 +13,20 @@ from service.items.schemas import NewItem
 
 _HEADER = ["title", "description"]
 _RECORD_LINES = 11_000
-"""Lines of the longest record: an item's texts hold no more line feeds. Half a record is read anew when more comes."""
+"""Lines of the longest record: an item's texts cannot hold more line feeds. Half a record is read again with the next chunk."""
 
 
 class Reader(Protocol):
-    """Makes items of lines, and notes what is wrong with the others."""
+    """Makes items from lines, and notes the mistakes of bad lines."""
 
     def __init__(self, mistakes: Mistakes) -> None: ...
 
     def items(self, lines: Sequence[bytes], *, last: bool = False) -> Iterator[NewItem]:
-        """The items in the next lines, as far as they are complete. `last`: no more lines come."""
+        """Yield the complete items in the next lines. `last`: these are the last lines."""
 
 
 class JsonLines:
-    """An item in each line, as JSON. Blank lines are skipped."""
+    """Reads an item from each line of JSON. Skips blank lines."""
 
     def __init__(self, mistakes: Mistakes) -> None:
         self._mistakes = mistakes
@@ -47,7 +47,7 @@ class JsonLines:
 
 
 class CsvLines:
-    """An item in each record, below a line `title,description`. An empty description is none; blank lines are skipped."""
+    """Reads an item from each record below the header `title,description`. An empty description is null. Skips blank lines."""
 
     def __init__(self, mistakes: Mistakes) -> None:
         self._mistakes = mistakes
@@ -72,7 +72,7 @@ class CsvLines:
                     yield item
 
     def _complete(self) -> Iterator[tuple[int, list[str]]]:
-        """Each record that has all its lines, with the number of the first of them."""
+        """Yield each complete record with the number of its first line."""
         while True:
             number = self._source.begin()
             try:
@@ -85,18 +85,18 @@ class CsvLines:
             except UnicodeDecodeError:
                 self._mistakes.add(number, ("", "is not UTF-8"))
             except csv.Error as error:
-                self._mistakes.add(number, ("", str(error).partition(" - ")[0]))  # what follows is for programmers
+                self._mistakes.add(number, ("", str(error).partition(" - ")[0]))  # the rest is for programmers
             else:
                 if record:
                     yield number, record
 
 
 class _Incomplete(Exception):
-    """The lines that are there have been read, and more will come."""
+    """All lines so far have been read, and more will follow."""
 
 
 class _Source:
-    """What csv.reader reads lines from. A record that wants lines not yet there is begun anew when they are."""
+    """The lines that csv.reader reads. An incomplete record is put back, and read again when more lines have come."""
 
     def __init__(self) -> None:
         self._lines: deque[bytes] = deque()
@@ -106,12 +106,12 @@ class _Source:
         self._last = False
 
     def feed(self, lines: Sequence[bytes], *, last: bool) -> None:
-        """Add lines. `last`: no more come."""
+        """Add lines. `last`: these are the last ones."""
         self._lines.extend(lines)
         self._last = last
 
     def begin(self) -> int:
-        """Forget the lines of the record before; gives the number of the next line."""
+        """Forget the lines of the previous record. Return the number of the next line."""
         self._number += len(self._record)
         self._forget()
         return self._number + 1
@@ -145,7 +145,7 @@ def _check_header(number: int, record: list[str]) -> None:
 
 
 def _mistakes(error: ValidationError) -> list[Mistake]:
-    """What pydantic found. The place in the JSON is the column, as the line is not its first but the body's."""
+    """Return the mistakes that pydantic found, with the column in the line, as pydantic would call each line the first."""
     return [
         (
             ".".join(str(part) for part in each["loc"]),

@@ -1,4 +1,4 @@
-"""Many items at once, into PostgreSQL."""
+"""Imports of items."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -15,9 +15,9 @@ from service.items.schemas import Imported
 
 
 class ItemImports:
-    """Reads items from a stream and stores them, all or none, in constant memory.
+    """Reads items from a stream and stores all of them or nothing, in constant memory.
 
-    `max_bytes` and `max_seconds` are what it may be sent; whoever makes the stream sees to the first.
+    `max_bytes` and `max_seconds` are the limits of a stream. The caller, who makes the stream, checks its size.
     """
 
     def __init__(
@@ -40,12 +40,12 @@ class ItemImports:
         owner_id: int,
         reader: type[Reader],
         chunks: AsyncIterator[bytes],
-        attempt: IdempotentRequest | None = None,
+        idempotent_request: IdempotentRequest | None = None,
     ) -> Imported:
-        """Give a user the items that are in `chunks`, once for an attempt.
+        """Create the items in `chunks` for a user, once for each `idempotent_request`.
 
-        Raises `BadLines`, `OwnerNotFound`, `TooManyAtOnce`, `TookTooLong` at the limit in time, and what `chunks` and
-        `Idempotency.once` raise. Nothing is stored then.
+        Raises `BadLines`, `OwnerNotFound`, `TooManyAtOnce`, `TookTooLong` at the time limit, and the errors of `chunks` and
+        `Idempotency.once`. Nothing is stored then.
         """
 
         async def copy() -> Imported:
@@ -58,11 +58,11 @@ class ItemImports:
         with self._slots.taken():
             async with self._connection.transaction(isolation="read_committed"), self._slots.limit():
                 await self._items.allow(self._slots.seconds)
-                return await self._idempotency.once(attempt, Imported, copy, about=lambda _: owner_id)
+                return await self._idempotency.once(idempotent_request, Imported, copy, about=lambda _: owner_id)
 
 
 class _Records:
-    """What COPY is fed with. From the first bad line on that is in vain, and reading goes on to find the others."""
+    """The source of COPY. After the first bad line nothing is stored; reading goes on to find the other bad lines."""
 
     def __init__(self, owner_id: int, reader: type[Reader], chunks: AsyncIterator[bytes]) -> None:
         self.count = 0
@@ -72,7 +72,7 @@ class _Records:
         self._chunks = chunks
 
     async def read(self) -> AsyncGenerator[ItemRecord, None]:
-        """All items, as COPY takes them. Raises `BadLines` at the end of the stream, or at the hundredth bad line."""
+        """Yield all items as COPY takes them. Raises `BadLines` at the end of the stream, or at the hundredth bad line."""
         async for lines in lines_of(self._chunks):
             for item in self._reader.items(lines):
                 self.count += 1
@@ -82,4 +82,4 @@ class _Records:
             yield item.title, item.description, self._owner_id
         self._mistakes.check()
         if self.count == 0:
-            raise BadLines([("body", "there is no item in it")])
+            raise BadLines([("body", "contains no item")])

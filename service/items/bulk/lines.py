@@ -1,4 +1,4 @@
-"""A stream of bytes as lines, and what is wrong with which of them."""
+"""A stream of bytes as lines, and the mistakes found in them."""
 
 import asyncio
 import codecs
@@ -7,42 +7,42 @@ from collections.abc import AsyncIterator
 from service.items.bulk.errors import BadLines, Mistake
 
 LINE_BYTES = 128 * 1024
-"""The longest line: the largest item takes 120 KiB with all its characters escaped."""
+"""Bytes of the longest line. The largest item takes 120 KiB with all its characters escaped."""
 _BATCH = 500
-"""Lines from one turn of the event loop to the next: about a millisecond."""
-_MOST_MISTAKES = 100
-_MOST_OF_A_LINE = 5
-_MOST_CHARACTERS = 200
-"""Of a mistake's place and words, which may quote the line."""
+"""Lines read before other tasks get a turn: about a millisecond."""
+_MAX_MISTAKES = 100
+_MAX_MISTAKES_OF_LINE = 5
+_MAX_CHARACTERS = 200
+"""Of a mistake's place and of its message, which may quote the line."""
 
 
 class Mistakes:
-    """Collects what is wrong with lines, up to a hundred of them."""
+    """Collects the mistakes of up to a hundred lines."""
 
     def __init__(self) -> None:
         self._lines = 0
         self._found: list[Mistake] = []
 
     def add(self, number: int, *found: Mistake) -> None:
-        """Note what is wrong with a line. Raises `BadLines` at the hundredth: it is of no use to read on."""
-        for place, words in found[:_MOST_OF_A_LINE]:
+        """Note the mistakes of a line. Raises `BadLines` at the hundredth bad line: reading on would be of no use."""
+        for place, words in found[:_MAX_MISTAKES_OF_LINE]:
             where = f"line {number}.{place}" if place else f"line {number}"
-            self._found.append((where[:_MOST_CHARACTERS], words[:_MOST_CHARACTERS]))
+            self._found.append((where[:_MAX_CHARACTERS], words[:_MAX_CHARACTERS]))
         self._lines += 1
-        if self._lines == _MOST_MISTAKES:
-            end = f"{_MOST_MISTAKES} lines are wrong up to line {number}, and there may be more: reading ended there"
+        if self._lines == _MAX_MISTAKES:
+            end = f"{_MAX_MISTAKES} lines are wrong up to line {number}, where reading ended; there may be more"
             raise BadLines([*self._found, ("body", end)])
 
     def check(self) -> None:
-        """Raises `BadLines` when anything is wrong."""
+        """Raise `BadLines` if there are mistakes."""
         if self._found:
             raise BadLines(self._found)
 
 
 async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
-    """All lines without their line feeds, some at a time; other tasks have their turn in between.
+    """Yield all lines without their line feeds, in batches between which other tasks get a turn.
 
-    Of a line longer than `LINE_BYTES` so much is kept that one can tell.
+    A line longer than `LINE_BYTES` is cut one byte after that limit.
     """
     first = True
     rest = b""

@@ -30,7 +30,7 @@ READERS: Mapping[str, type[Reader]] = {
     "application/json-lines": JsonLines,
     "text/csv": CsvLines,
 }
-"""What reads a body, by its media type."""
+"""The reader of each media type."""
 
 _JSON_LINES = '{"title": "A pen", "description": "Blue, nearly new"}\n{"title": "A cup"}\n'
 _CSV = 'title,description\nA pen,"Blue, nearly new"\nA cup,\n'
@@ -57,7 +57,7 @@ _LINES = {
 @router.post(
     "/users/{user_id:id}/items/import",
     status_code=201,
-    summary="Give a user many items",
+    summary="Import items",
     responses={201: {"headers": {**LOCATION}}, **problem_responses(401, 403, 404, 413)},
     openapi_extra=_BODY,
 )
@@ -67,12 +67,12 @@ async def import_items(
     user_id: Id,
     request: Request,
     response: Response,
-    attempt: Idempotent,
+    idempotent_request: Idempotent,
     imports: ItemImports = Provide["item_imports"],
 ) -> Imported:
-    """Create the items of a stream, all or none: JSON lines, or CSV with the header `title,description`, in UTF-8.
+    """Create all items of a stream or none: JSON lines, or CSV with the header `title,description`, in UTF-8.
 
-    When lines are wrong, `errors` names them, up to a hundred. Only a few imports and exports run at once: the next is a 503.
+    `errors` names up to a hundred bad lines. Only a few imports and exports run at the same time; the next is a 503.
     """
     caller.require(user_id)
     response.headers["Location"] = path_below(request.scope, f"/users/{user_id}/items/")
@@ -82,7 +82,9 @@ async def import_items(
     raise_body_limits(request, max_bytes=imports.max_bytes, seconds=imports.max_seconds)
     try:
         stream = HashedStream(request)
-        return await imports.run(user_id, READERS[media_type], aiter(stream), attempt and stream.identify(attempt))
+        return await imports.run(
+            user_id, READERS[media_type], aiter(stream), idempotent_request and stream.identify(idempotent_request)
+        )
     except BadLines as error:
         mistakes = [{"loc": (where,), "msg": message} for where, message in error.mistakes]
         raise CountedMistakes(mistakes) from error
@@ -95,16 +97,16 @@ async def import_items(
 @router.get(
     "/items/export",
     status_code=200,
-    summary="Get all items",
+    summary="Export items",
     response_class=JsonLinesResponse,
     responses={200: _LINES, **problem_responses(401, validates=False)},
 )
 @inject
 async def export_items(caller: SignedIn, exports: ItemExports = Provide["item_exports"]) -> JsonLinesResponse:
-    """All items as they are at one moment, in the order of their ids, as JSON lines: an admin gets all, anybody else its own.
+    """Return all items as they are at one moment, in the order of their ids, as JSON lines: all for admins, your own for users.
 
-    Whoever keeps a copy compares exports: no change is missed, and no deletion. A list by `after` can miss rows.
+    To keep a copy, compare exports: they miss no change and no deletion. A list by `after` can miss rows.
 
-    A transfer that takes too long, or fails, is broken off without the last chunk: whoever reads it has to notice.
+    A transfer that fails or takes too long ends without the last chunk: clients have to check for it.
     """
     return JsonLinesResponse(partial(exports.run, caller.owner_id))

@@ -1,4 +1,4 @@
-"""How much of the pool imports and exports may hold, and for how long."""
+"""How many connections imports and exports may hold, and for how long."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -9,19 +9,19 @@ from service.items.bulk.settings import BulkSettings
 
 
 class BulkSlots:
-    """Lets a few imports and exports of this process run at once, each for a limited time, and refuses the next.
+    """Bounds the imports and exports of this process, and the time of each. The next one is refused.
 
-    Each keeps a connection for as long as its client sends or reads. Without a bound, slow clients would take the pool.
+    Each holds a connection while its client sends or reads. Without a bound, slow clients would use up the pool.
     """
 
     def __init__(self, settings: BulkSettings, slots: int) -> None:
         self.free = slots
         self.seconds = settings.max_seconds
-        """The longest that one may run."""
+        """Time limit of each import or export."""
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """A slot until the end of the block. Raises `TooManyAtOnce` when none is free: nobody waits for one."""
+        """Take a slot until the end of the block. Raises `TooManyAtOnce` at once if no slot is free."""
         if self.free == 0:
             raise TooManyAtOnce
         self.free -= 1
@@ -32,9 +32,9 @@ class BulkSlots:
 
     @asynccontextmanager
     async def limit(self) -> AsyncIterator[None]:
-        """A block that is cut off at the limit: it raises `TookTooLong` then.
+        """Cut off the block at the time limit with `TookTooLong`.
 
-        It belongs inside the transaction: COMMIT, cut off, would leave the outcome unknown.
+        Use it inside the transaction: a COMMIT that is cut off would leave the outcome unknown.
         """
         try:
             async with asyncio.timeout(self.seconds):

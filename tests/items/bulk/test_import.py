@@ -49,8 +49,8 @@ async def _parts(body: bytes, size: int) -> AsyncIterator[bytes]:
 @pytest.mark.parametrize(
     ("media_type", "body", "mistakes"),
     [
-        (JSON_LINES, b"", {"body": "there is no item in it"}),
-        (JSON_LINES, b"\n \r\n", {"body": "there is no item in it"}),
+        (JSON_LINES, b"", {"body": "contains no item"}),
+        (JSON_LINES, b"\n \r\n", {"body": "contains no item"}),
         (JSON_LINES, GOOD + b"{}", {"line 2.title": "Field required"}),
         (JSON_LINES, GOOD + b'\n{"title": 7}\n', {"line 3.title": "Input should be a valid string"}),
         (JSON_LINES, b'{"title": "a\\u0000"}', {"line 1.title": "a NUL character cannot be stored"}),
@@ -63,8 +63,8 @@ async def _parts(body: bytes, size: int) -> AsyncIterator[bytes]:
         (JSON_LINES, GOOD * 2 + b" " * (3 * LINE_BYTES), {"line 3": f"longer than {LINE_BYTES} bytes"}),
         (JSON_LINES, b'{"title": "a", "price": 1}', {"line 1.price": "Extra inputs are not permitted"}),
         (JSON_LINES, b'{"title": "a"} {"title": "b"}', {"line 1": "Invalid JSON: trailing characters at column 16"}),
-        (CSV, b"", {"body": "there is no item in it"}),
-        (CSV, b"title,description\n", {"body": "there is no item in it"}),
+        (CSV, b"", {"body": "contains no item"}),
+        (CSV, b"title,description\n", {"body": "contains no item"}),
         (CSV, b"A pen,Blue\n", {"line 1": "must be title,description"}),
         (CSV, b"\ndescription,title\nBlue,A pen\n", {"line 2": "must be title,description"}),
         (CSV, b"title,description\nA pen\n", {"line 2": "number of fields: 1 instead of 2"}),
@@ -127,7 +127,7 @@ async def test_after_a_hundred_bad_lines_it_stops_and_says_so(client: AsyncClien
     assert errors[99]["field"] == "line 200.title"
     assert errors[100] == {
         "field": "body",
-        "message": "100 lines are wrong up to line 200, and there may be more: reading ended there",
+        "message": "100 lines are wrong up to line 200, where reading ended; there may be more",
     }
     assert await _items(client) == []
 
@@ -194,7 +194,7 @@ async def test_an_import_that_finds_no_slot_is_a_503_at_once(
     with slots.taken(), slots.taken():
         answer = await _import(client, user_id, GOOD)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-        assert answer.json()["detail"] == "No more imports and exports can run at the moment"
+        assert answer.json()["detail"] == "Too many imports and exports in progress; try again shortly"
     assert (await _import(client, user_id, GOOD)).status_code == 201
 
 

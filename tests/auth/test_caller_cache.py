@@ -10,7 +10,7 @@ from httpx import AsyncClient
 
 from containers import Container
 from service.auth.caller import Caller
-from service.auth.callers import Callers
+from service.auth.caller_cache import CallerCache
 from service.auth.settings import AuthSettings
 from service.auth.tokens import Claims
 from tests.auth.conftest import PASSWORD, Person
@@ -63,9 +63,9 @@ async def test_an_answer_is_believed_for_the_seconds_that_are_set(
     """And not a moment longer, however often it was used meanwhile."""
     assert await _statements(container, guarded, ada) == 11
     await _end_tokens(container, ada)
-    monkeypatch.setattr("service.auth.callers.monotonic", lambda: monotonic() + 4)
+    monkeypatch.setattr("service.auth.caller_cache.monotonic", lambda: monotonic() + 4)
     assert await _status(guarded, ada) == 200
-    monkeypatch.setattr("service.auth.callers.monotonic", lambda: monotonic() + 5)
+    monkeypatch.setattr("service.auth.caller_cache.monotonic", lambda: monotonic() + 5)
     assert await _status(guarded, ada) == 401
 
 
@@ -134,37 +134,37 @@ class _Accounts:
 async def test_an_answer_that_a_change_has_overtaken_is_not_remembered() -> None:
     """It may say what was so before the change."""
     accounts = _Accounts()
-    callers = Callers(accounts, AuthSettings(remember_seconds=60))  # type: ignore[arg-type]
+    callers = CallerCache(accounts, AuthSettings(remember_seconds=60))  # type: ignore[arg-type]
     accounts.may_answer.clear()
-    asking = asyncio.create_task(callers.of(ADA))
+    asking = asyncio.create_task(callers.get(ADA))
     await asyncio.sleep(0)
-    with callers.changing(ADA.sub):
+    with callers.invalidating(ADA.sub):
         pass
     accounts.may_answer.set()
     await asking
-    await callers.of(ADA)
-    await callers.of(ADA)
+    await callers.get(ADA)
+    await callers.get(ADA)
     assert accounts.asked == 2
 
 
 async def test_a_change_that_fails_has_the_user_asked_about_again() -> None:
     """For it may have been done all the same: a connection that is lost in COMMIT leaves that open."""
     accounts = _Accounts()
-    callers = Callers(accounts, AuthSettings(remember_seconds=60))  # type: ignore[arg-type]
-    await callers.of(ADA)
-    with pytest.raises(ConnectionError), callers.changing(ADA.sub):
+    callers = CallerCache(accounts, AuthSettings(remember_seconds=60))  # type: ignore[arg-type]
+    await callers.get(ADA)
+    with pytest.raises(ConnectionError), callers.invalidating(ADA.sub):
         raise ConnectionError
-    await callers.of(ADA)
+    await callers.get(ADA)
     assert accounts.asked == 2
 
 
 async def test_so_many_users_are_remembered_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one who was asked about longest ago makes room."""
-    monkeypatch.setattr("service.auth.callers._REMEMBERED", 2)
+    monkeypatch.setattr("service.auth.caller_cache._REMEMBERED", 2)
     accounts = _Accounts()
-    callers = Callers(accounts, AuthSettings(remember_seconds=60))  # type: ignore[arg-type]
+    callers = CallerCache(accounts, AuthSettings(remember_seconds=60))  # type: ignore[arg-type]
     for user_id in (1, 2, 3):
-        await callers.of(Claims(sub=user_id, ver=0))
+        await callers.get(Claims(sub=user_id, ver=0))
     for user_id, asked in ((2, 3), (3, 3), (1, 4)):
-        await callers.of(Claims(sub=user_id, ver=0))
+        await callers.get(Claims(sub=user_id, ver=0))
         assert accounts.asked == asked
