@@ -83,7 +83,9 @@ def page(samples: Samples, where: str, seconds: int, rounds: int) -> str:
         waits = _table(samples, workers, lambda sample: f"{sample.p99:,.0f}")
         parts.append(f"## {title}\n\n![{title}](bends-{workers}.svg)\n\nGood answers a second:\n")
         parts.append(f"{rates}\n\n99th percentile of the time to an answer, ms:\n\n{waits}\n")
-    parts.append("A star: some got a 503 at once, for more waited for a connection than `database.max_waiting`.\n")
+    parts.append(
+        "A star: some requests got a 503 at once, because `database.max_waiting` tasks already waited for a connection.\n"
+    )
     return "\n".join(parts)
 
 

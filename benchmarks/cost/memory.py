@@ -51,7 +51,7 @@ def _open_requests(dsn: str) -> Iterator[tuple[str, str]]:
     with serving(SLEEPY, dsn) as service, ExitStack() as clients:
         _warm(service)
         before = _resident(service)
-        yield "before anybody has signed in", f"{before:.1f} MB"
+        yield "before the first sign-in", f"{before:.1f} MB"
         for thousand in range(1, THOUSANDS + 1):
             for _ in range(1000):
                 clients.enter_context(_asleep(service))
@@ -63,18 +63,18 @@ def _open_requests(dsn: str) -> Iterator[tuple[str, str]]:
 
 def _many(dsn: str, requests: int, cancelled: int) -> Iterator[tuple[str, str]]:
     with serving(PRODUCTION, dsn) as service:
-        yield "in production, after one has signed in", f"{_resident(service):.1f} MB"
+        yield "in production, after one sign-in", f"{_resident(service):.1f} MB"
         _ask(service, int(requests * WARM))
         _give_up(service, int(cancelled * WARM))
         warm = _resident(service)
         yield (
-            f"after {int(requests * WARM):,} requests, and {int(cancelled * WARM):,} whose client hung up",
+            f"after {int(requests * WARM):,} requests, and {int(cancelled * WARM):,} that the client aborted",
             f"{warm:.1f} MB",
         )
         _ask(service, requests)
         yield f"after {requests:,} more", _compared(service, warm)
         _give_up(service, cancelled)
-        yield f"after {cancelled:,} more whose client hung up", _compared(service, warm)
+        yield f"after {cancelled:,} more that the client aborted", _compared(service, warm)
         _ask(service, int(requests * WARM))
         yield f"after {int(requests * WARM):,} more", _compared(service, warm)
 

@@ -61,7 +61,7 @@ CONTENDERS = (
     _peer("litestar_asyncpg", "Litestar, asyncpg", STATEMENT, "litestar"),
     _peer("litestar_alchemy", "Litestar, advanced-alchemy", REQUEST, "advanced-alchemy"),
     _limit("bare_asgi", "bare ASGI, asyncpg"),
-    _limit("bare_asgi_held", "bare ASGI, connections never given back", module="bare_asgi", HELD="1"),
+    _limit("bare_asgi_held", "bare ASGI, connections never returned", module="bare_asgi", HELD="1"),
     _limit("no_database", "FastAPI, no database"),
     _limit("pgbench", "pgbench, no HTTP"),
 )
@@ -86,9 +86,9 @@ TITLES = {
     THREE: "A request of three statements",
     DISTANT: "One row by id, over a network of 2 ms",
     AWAKE: "One row by id, a pool of 5",
-    SLEEPERS: "The same beside 200 sleeping requests",
-    PEAK: "One row by id, as many as it can carry",
-    OVERLOAD: "The same with ten times as many at once",
+    SLEEPERS: "The same with 200 sleeping requests",
+    PEAK: "One row by id, at the peak rate",
+    OVERLOAD: "The same with ten times as many connections",
 }
 """The kinds of work."""
 

@@ -70,7 +70,7 @@ Ratios of medians of this run. The run reports whether they are met; no test enf
 - "Holds a connection" is how long a request of this contender, written as its users write it, keeps a connection. It matters
   for requests that wait for something else.
 - The limits, *in italics*, do less than an application must: no validation and no errors, or no database. "Connections
-  never given back" are never reset. pgbench sends only the statements, from the contender's processor.
+  never returned" are never reset. pgbench sends only the statements, from the contender's processor.
 
 {tables}
 ## The wait for a connection

@@ -64,6 +64,11 @@ TARGETS = (
     _against(THREE, "three statements", "global_pool", "hand-written on one acquired connection", 1.3),
     _against(DISTANT, "2 ms round trip, one row", "global_pool", "hand-written global pool", 1.8),
     Target("p99 of the wait for a connection, 64 tasks on 8", "asyncpg's own pool", 1 / 8, _waits, at_most=True),
-    Target("reads beside 200 sleepers, pool of 5", "the same with no sleepers", 0.95, _rates(SLEEPERS, AWAKE)),
+    Target(
+        "reads with 200 sleeping requests, pool of 5",
+        "the same without sleeping requests",
+        0.95,
+        _rates(SLEEPERS, AWAKE),
+    ),
     Target("ten times overload", "its own peak rate of good answers", 0.9, _rates(OVERLOAD, PEAK)),
 )

@@ -183,7 +183,7 @@ KEPT = Piece(
     _TIMES,
 )
 """To compare with the second layer."""
-DRIVER = Piece("of these, asyncpg's statement alone", _driver, _TIMES)
+DRIVER = Piece("asyncpg's statement alone (part of the last layer)", _driver, _TIMES)
 ALL = (*LAYERS, KEPT, DRIVER)
 
 

@@ -9,7 +9,7 @@ from benchmarks.peers.app_state import Database, lifespan_of
 from benchmarks.traps.pattern import Work, run
 
 TITLE = "`app.state` and a class"
-FORM = "`request.app.state.database`, opened in the lifespan; its `transaction()` gives a connection"
+FORM = "`request.app.state.database`, opened in the lifespan; its `transaction()` yields a connection"
 DEEPER = "an argument"
 PACKAGES = ()
 CANNOT: dict[str, str] = {}

@@ -17,7 +17,7 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type 
 
 
 async def own_connections(stage: Stage) -> None:
-    """Ten concurrent requests each see a connection of their own."""
+    """Ten concurrent requests each get their own connection."""
     all_meet = asyncio.Barrier(10)
 
     async def work(db: Any, _: Any) -> list[int]:
@@ -69,7 +69,7 @@ async def gather(stage: Stage) -> None:
 
 
 async def cancellation(stage: Stage) -> None:
-    """Cancelled at a random await, a thousand times: the pool is whole after."""
+    """Cancelled at a random await, a thousand times: the pool is complete afterwards."""
     size, clients, times = 5, 20, 1000
     seed = random.Random(1)  # noqa: S311 - moments, not secrets
     all_meet = asyncio.Barrier(size)

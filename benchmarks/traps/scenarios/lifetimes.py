@@ -104,7 +104,7 @@ async def _background(stage: Stage) -> None:
 
 
 async def task_outlives_request(stage: Stage) -> None:
-    """A task that outlives its request works, or is told; the pool is whole after."""
+    """A task that outlives its request works or gets an error; the pool is complete afterwards."""
     answered = asyncio.Event()
     tasks: list[asyncio.Task[Any]] = []
 
