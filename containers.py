@@ -55,7 +55,14 @@ class Container(containers.DeclarativeContainer):
 
     # Sign-in
     passwords = providers.Singleton(PasswordHasher, settings.provided.passwords)
-    tokens = providers.Singleton(Tokens, settings.provided.auth)
+    tokens = providers.Singleton(
+        Tokens,
+        key=settings.provided.auth.key,
+        previous_key=settings.provided.auth.previous_key,
+        issuer=settings.provided.auth.issuer,
+        audience=settings.provided.auth.audience,
+        seconds=settings.provided.auth.token_seconds,
+    )
     account_repository = providers.Factory(AccountRepository, connection)
     auth_service = providers.Factory(AuthService, account_repository, passwords, tokens)
     callers = providers.Singleton(CallerCache, account_repository, settings.provided.auth)

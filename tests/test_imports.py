@@ -6,12 +6,14 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from service import MOVED
 from tests.support.documents import ROOT
 from tests.support.processes import run
 
@@ -92,3 +94,12 @@ def test_what_is_imported_is_declared(places: tuple[str, ...], groups: tuple[str
     for name in set(_imported(*places)):
         brought = {found.lower().replace("_", "-") for found in distributions.get(name, [name])}
         assert brought & declared, f"{name} is imported in {' and '.join(places)}, and not declared in pyproject.toml"
+
+
+@pytest.mark.parametrize(("old", "new"), MOVED.items())
+def test_a_module_that_has_moved_is_still_imported_by_its_old_path(old: str, new: str) -> None:
+    """With a warning that names the new path, and as the same module: there are no two classes of one name."""
+    sys.modules.pop(old, None)
+    with pytest.warns(DeprecationWarning, match=f"{old} has moved to {new}"):
+        assert import_module(old) is import_module(new)
+    sys.modules.pop(old)

@@ -7,9 +7,8 @@ from time import time
 from typing import Annotated
 
 import jwt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from service.auth.settings import AuthSettings
 from service.errors import Unauthorized
 from service.web.input import BIGINT_MAX
 
@@ -38,13 +37,15 @@ class Tokens:
     token's header has the id of its key, which is made from the key itself.
     """
 
-    def __init__(self, settings: AuthSettings) -> None:
-        keys = [key.get_secret_value() for key in settings.keys]
-        self.seconds = settings.token_seconds
-        self._keys = {_key_id(key): key for key in keys}
+    def __init__(
+        self, *, key: SecretStr, previous_key: SecretStr | None, issuer: str, audience: str, seconds: int
+    ) -> None:
+        keys = [known.get_secret_value() for known in (key, previous_key) if known is not None]
+        self.seconds = seconds
+        self._keys = {_key_id(known): known for known in keys}
         self._key_id = _key_id(keys[0])
-        self._issuer = settings.issuer
-        self._audience = settings.audience
+        self._issuer = issuer
+        self._audience = audience
         self._verified = lru_cache(_MAX_VERIFIED)(self._verify)
 
     def issue(self, claims: Claims) -> str:

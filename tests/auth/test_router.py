@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from containers import Container
 from service.auth.passwords import PasswordHasher
-from service.auth.settings import EXAMPLE_KEY, AuthSettings, PasswordSettings
+from service.auth.settings import EXAMPLE_KEY, PasswordSettings
 from service.auth.tokens import Claims, Tokens
 from service.errors import Unauthorized
 from tests.auth.conftest import PASSWORD, Person, sign_in
@@ -163,7 +163,7 @@ def forged(user_id: int, key: str = EXAMPLE_KEY, algorithm: str = "HS256", **cha
 
 def _tokens(key: str = EXAMPLE_KEY, previous_key: str | None = None) -> Tokens:
     previous = None if previous_key is None else SecretStr(previous_key)
-    return Tokens(AuthSettings(key=SecretStr(key), previous_key=previous, token_seconds=60))
+    return Tokens(key=SecretStr(key), previous_key=previous, issuer="poolkeeper", audience="poolkeeper", seconds=60)
 
 
 async def test_a_token_made_with_the_right_key_and_claims_is_good(guarded: AsyncClient, ada: Person) -> None:

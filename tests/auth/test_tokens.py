@@ -5,7 +5,6 @@ from time import time
 import pytest
 from pydantic import SecretStr
 
-from service.auth.settings import AuthSettings
 from service.auth.tokens import CLOCK_TOLERANCE, Claims, Tokens
 from service.errors import Unauthorized
 
@@ -14,7 +13,7 @@ CLAIMS = Claims(sub=7, ver=0)
 
 @pytest.fixture
 def tokens() -> Tokens:
-    return Tokens(AuthSettings(key=SecretStr("k" * 32), issuer="us", audience="you", token_seconds=900))
+    return Tokens(key=SecretStr("k" * 32), previous_key=None, issuer="us", audience="you", seconds=900)
 
 
 def test_a_token_expires_although_it_was_good_before(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
