@@ -37,4 +37,4 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD \
 # SIGTERM drains requests for up to 20 s, then the pool closes: give it 30 s (`docker stop --time 30`).
 CMD ["uvicorn", "service.main:app", "--host", "0.0.0.0", "--port", "8000", \
      "--timeout-graceful-shutdown", "20", "--reset-contextvars", "--no-server-header", \
-     "--http", "service.web.server.protocol:BatchedProtocol"]
+     "--http", "service.web.server:BatchedProtocol"]

@@ -28,7 +28,7 @@ class Contender:
     """Whether it does less than an application must, and so shows an upper limit."""
 
 
-BATCHED = "service.web.server.protocol:BatchedProtocol"
+BATCHED = "service.web.server:BatchedProtocol"
 """The service's protocol on httptools, as `poolkeeper serve` and the container image use it."""
 
 STATEMENT = "for each statement or transaction"

@@ -58,7 +58,7 @@ def serve(
         reload=reload,
         timeout_graceful_shutdown=20,
         server_header=False,
-        http="service.web.server.protocol:BatchedProtocol",
+        http="service.web.server:BatchedProtocol",
         reset_contextvars=True,  # requests pipelined on one connection do not inherit each other's (uvicorn #2167)
     )
 

@@ -1,31 +1,27 @@
-"""FastAPI's application, without what has nothing to do here."""
-
-from typing import Any
+"""FastAPI's application without the middleware that has nothing to do in this service."""
 
 from fastapi import FastAPI
-from fastapi._body_limit import AppBodyLimitMiddleware
-from fastapi.telemetry._asgi import ExceptionTelemetryMiddleware
-from starlette.middleware.errors import ServerErrorMiddleware
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
-
-_UNUSED = (ServerErrorMiddleware, ExceptionTelemetryMiddleware, AppBodyLimitMiddleware)
 
 
 class PreparedApplication(FastAPI):
-    """An application whose own middleware answers every error, and which nobody observes.
+    """An application with its own middleware, Starlette's exception handlers, and the router; nothing around them.
 
-    FastAPI wraps three layers around all middleware: Starlette's last resort, telemetry, and the limit of a body below a
-    mount. Each request would pass through them for nothing.
+    FastAPI wraps three layers around all middleware: Starlette's `ServerErrorMiddleware`, telemetry, and the limit of
+    `max_body_size`. Every request would pass through them for nothing, because `RequestScope` handles every error and
+    limits every body. They stay if the application has a handler for `Exception`, `debug` or `max_body_size`.
     """
 
     def build_middleware_stack(self) -> ASGIApp:  # noqa: D102 - FastAPI's
-        stack: Any = super().build_middleware_stack()
-        last_resort = self.debug or self.exception_handlers.keys() & {500, Exception}
-        if not last_resort and self.max_body_size is None:
-            while isinstance(stack, _UNUSED):
-                stack = stack.app
-        application: ASGIApp = stack
-        return application
+        if self.debug or self.max_body_size is not None or self.exception_handlers.keys() & {500, Exception}:
+            return super().build_middleware_stack()
+        app: ASGIApp = AsyncExitStackMiddleware(self.router)
+        app = ExceptionMiddleware(app, self.exception_handlers)
+        for middleware, arguments, options in reversed(self.user_middleware):
+            app = middleware(app, *arguments, **options)
+        return app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
         if scope["type"] == "lifespan" or self.root_path or self.middleware_stack is None:

@@ -6,17 +6,17 @@ from inspect import iscoroutinefunction
 from json import loads
 from re import Match
 from types import NoneType
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import params
-from fastapi._compat import ModelField
 from fastapi.datastructures import DefaultPlaceholder
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, serialize_response
 from fastapi.security import OAuth2PasswordBearer
 from fastapi.security.utils import get_authorization_scheme_param
 from fastapi.utils import is_body_allowed_for_status_code
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
@@ -36,6 +36,22 @@ _CONSTANTS = (int, float, bool, str, NoneType)
 
 Call = tuple[Callable[..., Awaitable[Any]], Sequence[tuple[str, int]], Injections, int]
 """What is called, the names and places of its arguments, what is injected beside them, and the place for what it gives."""
+
+
+class Parameter(Protocol):
+    """FastAPI's record of a parameter or a body. Its class `ModelField` is private."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def alias(self) -> str: ...  # noqa: D102
+    @property
+    def validation_alias(self) -> str | None: ...  # noqa: D102
+    @property
+    def field_info(self) -> FieldInfo: ...  # noqa: D102
+    @property
+    def config(self) -> Any: ...  # noqa: D102
+    def validate(self, value: Any, /) -> tuple[Any, Sequence[Any]]: ...  # noqa: D102
 
 
 class NotPrepared(Exception):
@@ -63,14 +79,15 @@ class Prepared:
             for option in ("include", "exclude", "by_alias", "exclude_unset", "exclude_defaults", "exclude_none")
         }
         self._field = field
-        self._validated = partial(field._type_adapter.validator.validate_python, from_attributes=True)  # noqa: SLF001
-        self._dumped = partial(field._type_adapter.serializer.to_json, **self._options)  # noqa: SLF001
+        adapter: Any = TypeAdapter(route.response_model)
+        self._validated = partial(adapter.validator.validate_python, from_attributes=True)
+        self._dumped = partial(adapter.serializer.to_json, **self._options)
 
         self._empty: Values = [None] * _FIRST_FREE
         self._path: list[_Text] = []
         self._query: list[_Text] = []
         self._headers: list[_Text] = []
-        self._body: ModelField | None = None
+        self._body: Parameter | None = None
         self._tokens: list[int] = []
         self._calls: list[Call] = []
         self._places: dict[Callable[..., Any], int] = {}
@@ -87,7 +104,7 @@ class Prepared:
 
     def _add_body(self, route: RouteContext) -> None:
         """A body is prepared if it is one model, and all of it."""
-        fields: list[ModelField] = route.dependant.body_params
+        fields: Sequence[Parameter] = route.dependant.body_params
         if route.body_field is None:
             return
         kind = fields[0].field_info.annotation if fields else None
@@ -128,7 +145,7 @@ class Prepared:
         self._calls.append((function, named, injections, place))
         return place
 
-    def _add_text(self, field: ModelField, texts: "list[_Text]") -> int:
+    def _add_text(self, field: Parameter, texts: "list[_Text]") -> int:
         text = _Text(field, self._add_place(None))
         self._empty[text.place] = text.default
         texts.append(text)
@@ -162,7 +179,7 @@ class Prepared:
         assert self._body is not None  # `takes_body`
         if not body:
             return None
-        values[_BODY], errors = self._body.validate(loads(body), {})
+        values[_BODY], errors = self._body.validate(loads(body))
         return None if errors else values
 
     async def answer(self, values: Values, scope: Scope, receive: Receive, send: Send, failed: ASGIApp) -> None:
@@ -226,7 +243,7 @@ class _Text:
 
     __slots__ = ("_required", "_validate", "default", "name", "place", "raw_name")
 
-    def __init__(self, field: ModelField, place: int) -> None:
+    def __init__(self, field: Parameter, place: int) -> None:
         info = field.field_info
         _require(
             info.annotation in _TEXTS

@@ -29,8 +29,6 @@ from service.web.server.guard import (
 from service.web.server.protocol_h11 import GuardedH11Protocol
 from service.web.settings import HttpSettings
 
-_CROWD = 128
-"""Of more connections than that, each is left alone for so long that what it holds leaves a processor's second-level cache."""
 _SLASH = ord("/")
 _KEEP_ALIVE_OF_UVICORN = 5
 """Seconds: uvicorn's default. Any other value of `--timeout-keep-alive` is somebody's choice."""
@@ -220,15 +218,11 @@ class BatchedProtocol(HttpToolsProtocol, Guarded):
         self._stop_waiting()
 
     def on_response_complete(self) -> None:
-        """Let go of the request, in a crowd: uvicorn keeps 3 KB of it until the next one comes, out of the cache."""
+        """Send the refusal that waited for this response, if no other response is due before it."""
         was_last = not self.pipeline
         HttpToolsProtocol.on_response_complete(self)
         if was_last and self._refusal is not None:
             self._send_refusal()
-        elif len(self.connections) > _CROWD and self._admission is not None:
-            cycle: Any = self.cycle
-            if cycle is not None and cycle.response_complete and not cycle.more_body:
-                self.cycle = self.scope = self.headers = None  # type: ignore[assignment]  # as in a new connection
 
     def shutdown(self) -> None:
         """Uvicorn's way to tell a connection that the server ends. What was sent before that is answered."""

@@ -1,9 +1,10 @@
 """FastAPI's own layers around all middleware are left out only where they have nothing to do."""
 
+from typing import Any
+
 import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
-from starlette.middleware.errors import ServerErrorMiddleware
 
 from service.web.prepared import PreparedApplication
 from tests.web.prepared.conftest import client_of
@@ -30,8 +31,24 @@ def make(kind: type[FastAPI], **options: object) -> FastAPI:
     return app
 
 
-def test_without_anything_to_do_they_are_gone() -> None:
-    assert not isinstance(make(PreparedApplication).build_middleware_stack(), ServerErrorMiddleware)
+def layers_of(app: FastAPI) -> list[type]:
+    layer: Any = app.build_middleware_stack()
+    found = [type(layer)]
+    while layer is not app.router:
+        layer = layer.app
+        found.append(type(layer))
+    return found
+
+
+def test_the_three_outer_layers_are_gone_and_no_other() -> None:
+    """A layer that a new version of FastAPI adds is noticed here."""
+    prepared, plain = layers_of(make(PreparedApplication)), layers_of(make(FastAPI))
+    assert prepared == plain[3:]
+    assert [layer.__name__ for layer in plain[:3]] == [
+        "ServerErrorMiddleware",
+        "ExceptionTelemetryMiddleware",
+        "AppBodyLimitMiddleware",
+    ]
 
 
 @pytest.mark.parametrize("kind", [500, Exception])

@@ -1,10 +1,8 @@
 """Requests that are read in batches while connections to PostgreSQL are waited for."""
 
 import asyncio
-import gc
 import socket
 import struct
-import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
@@ -12,7 +10,7 @@ from time import monotonic
 
 import pytest
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 
 from containers import Container
 from service.app import create_app
@@ -140,12 +138,9 @@ async def _serving(dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[S
             await running
 
 
-@pytest.fixture(params=[0, 1000], ids=["in a crowd", "among few"])
-async def server(
-    clone_dsn: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> AsyncIterator[Server]:
+@pytest.fixture
+async def server(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
     """Keeps requests for as long as a test takes, so that none depends on how quick the machine is."""
-    monkeypatch.setattr("service.web.server.protocol._CROWD", request.param)
     monkeypatch.setattr("service.web.server.admission._LONGEST", 30.0)
     async with _serving(clone_dsn, monkeypatch) as server:
         yield server
@@ -276,31 +271,6 @@ async def test_an_answer_before_the_whole_body_was_sent_leaves_the_connection_us
     assert await client.status() == 200
 
 
-async def test_in_a_crowd_a_connection_keeps_nothing_of_an_answered_request(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Until the next one comes, which may be long."""
-
-    class Mark:
-        pass
-
-    marks: list[weakref.ref[Mark]] = []
-
-    async def marking(request: Request) -> None:
-        request.scope["mark"] = mark = Mark()
-        marks.append(weakref.ref(mark))
-
-    server.app.add_api_route("/marking", marking)
-    client = await server.client()
-    for crowd in (1, 0):
-        monkeypatch.setattr("service.web.server.protocol._CROWD", crowd)
-        client.send(b"GET /marking HTTP/1.1\r\nHost: test\r\n\r\n")
-        assert await client.status() == 200
-    await until(lambda: len(server.uvicorn.server_state.tasks) == 0)
-    gc.collect()
-    assert [mark() for mark in marks] == [None, None]
-
-
 async def test_nothing_is_done_for_clients_that_have_gone(server: Server) -> None:
     """A request that nobody has read yet leaves with its client."""
     gone, stays = await server.clients(2)
@@ -352,10 +322,8 @@ async def test_nothing_is_kept_of_a_connection_that_was_reset(server: Server) ->
 async def test_it_can_be_switched_off(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then the protocol is uvicorn's own."""
     monkeypatch.setenv("POOLKEEPER_PERFORMANCE__BATCHED_ADMISSION", "false")
-    monkeypatch.setattr("service.web.server.protocol._CROWD", 0)
     async with _serving(clone_dsn, monkeypatch) as server:
-        _, connection = await server.served()
-        assert connection.cycle.response_complete  # which a crowd would have let go
+        await server.served()
         async with server.busy():
             for client in await server.clients(5):
                 client.send(READ)

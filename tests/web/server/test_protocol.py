@@ -98,7 +98,7 @@ parent = FastAPI(lifespan=lifespan)
 parent.mount("/below", app)
 """
 COMMANDS: dict[str, Sequence[str]] = {
-    "serve's": ("--http", "service.web.server.protocol:BatchedProtocol"),
+    "serve's": ("--http", "service.web.server:BatchedProtocol"),
     "plain uvicorn": (),
     "h11": ("--http", "h11"),
 }
