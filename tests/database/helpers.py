@@ -10,6 +10,8 @@ import asyncpg
 
 from service.database import Database, DatabaseOptions, ScopedConnection
 
+BACKEND = "SELECT pg_backend_pid()"
+INSERT = "INSERT INTO notes VALUES ($1)"
 PATIENCE = 60.0
 """Seconds after which what a test waits for has not happened: far more than a busy machine takes."""
 
@@ -49,3 +51,31 @@ async def hold(connection: ScopedConnection, entered: asyncio.Event, leave: asyn
     async with connection.transaction():
         entered.set()
         await leave.wait()
+
+
+async def terminate(dsn: str, pid: int) -> None:
+    """End a server process from another connection."""
+    await fetchval(dsn, f"SELECT pg_terminate_backend({pid})")
+
+
+async def fetchval(dsn: str, sql: str) -> object:
+    """Fetch one value on a connection outside the pool."""
+    other = await asyncpg.connect(dsn)
+    try:
+        return await other.fetchval(sql)
+    finally:
+        await other.close()
+
+
+async def create_notes(database: Database, connection: ScopedConnection) -> None:
+    """Create the table `notes`, with a constraint that can be deferred."""
+    async with database.scope("table"):
+        await connection.execute(
+            "CREATE TABLE notes (n int CONSTRAINT notes_n_key UNIQUE DEFERRABLE INITIALLY IMMEDIATE)"
+        )
+
+
+async def notes(database: Database, connection: ScopedConnection) -> list[int]:
+    """Return the committed rows of `notes`, in order."""
+    async with database.scope("read"):
+        return [row["n"] for row in await connection.fetch("SELECT n FROM notes ORDER BY n")]
