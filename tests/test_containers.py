@@ -158,7 +158,7 @@ async def test_a_password_that_cannot_be_had_does_not_stop_the_start(
     container = Container()
     container.database_password.override(providers.Object(password))
     async with container_scope(container, "test"):
-        with pytest.raises(DatabaseUnavailable, match="the function that gives the password failed") as caught:
+        with pytest.raises(DatabaseUnavailable, match="the function for the password failed") as caught:
             await container.connection().fetchval("SELECT 1")
         assert "vault" not in str(caught.value)
         away = False

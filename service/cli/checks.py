@@ -9,7 +9,7 @@ import asyncpg
 
 from service.auth.tokens import CLOCK_TOLERANCE
 from service.database import DatabaseUnavailable
-from service.database.failures import reason
+from service.database.driver_errors import reason
 from service.database.tls import encryption, is_socket
 from service.migrations import HISTORY, MigrationError, applied_revisions
 from service.startup.postgres import PostgresServer

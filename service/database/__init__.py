@@ -1,4 +1,15 @@
-"""Scoped connections on an asyncpg pool: usable under any asyncio program, and independent of the rest of the service."""
+"""Scoped connections on an asyncpg pool, for any asyncio program. The package imports nothing else of `service`.
+
+In the order of a statement's way:
+    connection, copy, cursor, prepared: the methods of `ScopedConnection`, named as asyncpg's
+    database: opens and closes the pool, and finds the executor of the running code
+    scope, or block with transaction and session in it: the executor, which leases a connection or keeps one
+    pool, wait_queue, background_tasks: idle connections, waiting for one, housekeeping
+    lease, pooled_connection, driver_methods: the call to asyncpg, and the state of its connection
+    session_state, stale_statements, stale_errors, driver_errors, cancel: effects and failures of the statement
+    connect, connection_init, dsn, dsn_parameters, tls: opening connections
+    embedded, postgres: the embedded server for development and tests
+"""
 
 from service.database.connection import ScopedConnection
 from service.database.cursor import Cursor, CursorFactory, CursorIterator
@@ -18,7 +29,6 @@ from service.database.errors import (
     TransactionClosed,
     WrongEventLoop,
 )
-from service.database.modes import Isolation
 from service.database.options import DatabaseOptions
 from service.database.postgres import EmbeddedServerError
 from service.database.prepared import PreparedStatement
@@ -26,6 +36,7 @@ from service.database.scope import Scope
 from service.database.session import Session
 from service.database.stats import Stats, Totals
 from service.database.transaction import Transaction
+from service.database.transaction_modes import Isolation
 
 __all__ = [
     "CommitOutcomeUnknown",

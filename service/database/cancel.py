@@ -1,7 +1,7 @@
-"""Ending statements that were cancelled, in PostgreSQL as well.
+"""Ends cancelled statements in PostgreSQL as well.
 
-PostgreSQL forgets a cancel request that arrives before the statement runs, and asyncpg sends one. The statement then goes
-on, and whoever uses the connection next waits for it.
+PostgreSQL ignores a cancel request that arrives before the statement runs, and asyncpg sends only one. The statement then
+goes on, and the connection's next user waits for it.
 """
 
 from __future__ import annotations
@@ -21,36 +21,39 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("service.database")
 
-_PATIENCE = (0.05, 0.1, 0.2, 0.4)
-"""Seconds that each cancel request has to take effect, before the next one is sent or the connection is given up."""
-_COPY = 0.5
-"""Seconds that a COPY has to end whose output failed."""
-_REQUEST = 2.0
-"""Seconds that sending one takes at most. The server closes its connection when it has passed the request on."""
+_CANCEL_WAITS_SECONDS = (0.05, 0.1, 0.2, 0.4)
+"""How long to wait for each cancel request, before the next one is sent or the connection is given up."""
+_COPY_END_SECONDS = 0.5
+"""How long to wait for the end of a COPY after its output failed."""
+_REQUEST_TIMEOUT_SECONDS = 2.0
+"""The limit for sending a request. The server closes the request's connection when it has passed the request on."""
 
 
 def is_cancelling(raw: Raw) -> bool:
-    """Whether a statement was cancelled, by its task or a timeout, and its end is not known yet."""
+    """Return whether a statement was cancelled, by its task or a timeout, and has not ended yet."""
     protocol = raw._protocol  # type: ignore[attr-defined]  # noqa: SLF001 - no public way; tests notice a change
     return protocol is not None and protocol._is_cancelling()  # noqa: SLF001
 
 
-async def statement_ends(raw: Raw, *, copied_out: bool = False) -> bool:
-    """Wait until a cancelled statement has ended, and ask PostgreSQL for it again and again, for a second or so.
+async def statement_ends(raw: Raw, *, copy_out_failed: bool = False) -> bool:
+    """Wait for the end of a cancelled statement, and repeat the cancel request for about a second.
 
-    `copied_out`: it is a COPY whose output failed. PostgreSQL was sending, and ends it at once; or it had sent everything,
-    and then asyncpg waits for ever for the answer to its cancel request. So this waits for half a second, and asks no more.
+    Args:
+        raw: asyncpg's connection.
+        copy_out_failed: Whether it is a COPY with a failed output. PostgreSQL either is still sending and ends at once, or has
+            sent everything, and asyncpg never gets an answer to its cancel request. So wait half a second, and send nothing.
 
-    `False`: it goes on, or a request is still under way that might hit the connection's next statement.
+    Returns:
+        Whether it has ended. `False` also if a request is still on its way, which might hit the connection's next statement.
     """
-    if copied_out:
-        return await _ends_within(raw, _COPY)
-    for seconds in _PATIENCE:
+    if copy_out_failed:
+        return await _ends_within(raw, _COPY_END_SECONDS)
+    for seconds in _CANCEL_WAITS_SECONDS:
         if await _ends_within(raw, seconds):
             return True
         if not raw.is_closed() and not await cancel_request(raw):
             return False
-    return await _ends_within(raw, _PATIENCE[-1])
+    return await _ends_within(raw, _CANCEL_WAITS_SECONDS[-1])
 
 
 async def _ends_within(raw: Raw, seconds: float) -> bool:
@@ -64,9 +67,9 @@ async def _ends_within(raw: Raw, seconds: float) -> bool:
 
 
 def cancel_request(raw: Raw) -> Coroutine[Any, Any, bool]:
-    """Ask PostgreSQL to cancel what the connection, which is open now, runs when this is awaited.
+    """Return a coroutine that asks PostgreSQL to cancel the connection's statement. The connection must be open now.
 
-    `False`: nobody knows whether the request will still arrive.
+    The coroutine returns `False` if the request may still arrive later.
     """
     return _request(
         loop=asyncio.get_running_loop(),
@@ -79,30 +82,30 @@ def cancel_request(raw: Raw) -> Coroutine[Any, Any, bool]:
 
 async def _request(**target: Any) -> bool:
     try:
-        async with asyncio.timeout(_REQUEST):
+        async with asyncio.timeout(_REQUEST_TIMEOUT_SECONDS):
             await connect_utils._cancel(**target)  # type: ignore[attr-defined]  # noqa: SLF001 - as asyncpg itself does, once
     except TimeoutError:
         return False
-    except OSError:  # not sent, or received by a server that hangs up
+    except OSError:  # not sent, or received by a server that closed the connection
         pass
     return True
 
 
 class Backend(NamedTuple):
-    """What a server process is known by from another connection."""
+    """Identifies a server process to another connection."""
 
     pid: int
     client_port: int
-    """-1 on a Unix socket. Behind a proxy it is not ours, and the process is left alone."""
+    """-1 on a Unix socket. Behind a proxy it is not our port, and the process is left alone."""
 
 
 def backend_of(raw: Raw) -> Backend:
-    """The process at the other end of a connection."""
+    """Return the server process of a connection."""
     address = raw._transport.get_extra_info("sockname")  # type: ignore[attr-defined]  # noqa: SLF001
     return Backend(raw.get_server_pid(), address[1] if isinstance(address, tuple) else -1)
 
 
-class Strays:
+class OrphanedBackends:
     """Server processes that may still run a statement although their connection was given up."""
 
     def __init__(self) -> None:
@@ -112,16 +115,16 @@ class Strays:
         return len(self._backends)
 
     def add(self, backend: Backend) -> None:
-        """End it with the next connection that is opened."""
+        """Have a process ended when the next connection is opened."""
         self._backends.add(backend)
 
     async def end(self, connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record]) -> None:
-        """End them all from another connection; one that has ended by itself is no matter."""
+        """End all of them from another connection. A process that has ended already is skipped."""
         backends, self._backends = self._backends, set()
         for backend in backends:
             try:
-                await connection.execute(_END.format(*backend), timeout=_REQUEST)
-            except Exception as error:  # noqa: BLE001 - whatever stands in the way: it was worth a try
+                await connection.execute(_END.format(*backend), timeout=_REQUEST_TIMEOUT_SECONDS)
+            except Exception as error:  # noqa: BLE001 - ending it is optional
                 logger.warning("the server process %d could not be ended: %r", backend.pid, error)
 
 

@@ -1,4 +1,4 @@
-"""Opening connections to the first of a DSN's hosts that will do."""
+"""Opens connections to the first of a DSN's hosts that accepts one."""
 
 from __future__ import annotations
 
@@ -15,50 +15,59 @@ from urllib.parse import urlencode
 import asyncpg
 
 from service.database import tls
+from service.database.connection_init import is_failure
+from service.database.driver_errors import breaks_connection
 from service.database.dsn import Dsn, Host, parse
 from service.database.dsn_parameters import SYSTEM
+from service.database.environment import environment_variable
 from service.database.errors import DatabaseUnavailable, InvalidDsn
-from service.database.failures import breaks_connection
-from service.database.initialise import is_failure
 from service.database.options import DatabaseOptions, TlsMode
-from service.database.variables import given
 
 logger = logging.getLogger("service.database")
 
 Secret = str | Callable[[], "str | Awaitable[str | None] | None"]
-"""A value, or a function that gives it anew for each connection, so that it can be rotated. The function may be async."""
+"""A value, or a function that returns it for each connection, so that it can be rotated. The function may be async."""
 
-_HINT = "a remote server is asked for TLS here; where the network between is trusted, say sslmode=disable in the DSN"
+_HINT = "TLS is required for remote servers here; if the network is trusted, set sslmode=disable in the DSN"
 
 
 class Connector:
-    """Opens connections to one PostgreSQL, as its DSN and the options say; hosts never go through `urllib.parse`.
-
-    `remote_sslmode`: TLS towards another machine where neither the DSN nor the options nor PGSSLMODE names a mode.
-
-    Raises `InvalidDsn` for a DSN that cannot be used; one that a function gives is looked at for each connection.
-    """
+    """Opens connections to one PostgreSQL, by its DSN and the options. Hosts never go through `urllib.parse`."""
 
     def __init__(
         self, dsn: Secret | None, password: Secret | None, options: DatabaseOptions, remote_sslmode: TlsMode = "prefer"
     ) -> None:
+        """Check the DSN; one from a function is checked for each connection.
+
+        Args:
+            dsn: The DSN, or a function for it.
+            password: The password, or a function for it; takes precedence over the DSN's.
+            options: The pool's options.
+            remote_sslmode: The TLS mode towards another machine if the DSN, the options and PGSSLMODE name none.
+
+        Raises:
+            InvalidDsn: The DSN cannot be used.
+        """
         self._dsn = dsn
         self._password = password
         self._options = options
         self._remote_sslmode = remote_sslmode
         self._warned = False
         self.statement_timeout = options.statement_timeout
-        """Seconds that the server gives a statement on the connections it opens, as the DSN or else the options say; 0: none."""
+        """The server's limit for a statement in seconds, from the DSN or the options; 0 for no limit."""
         if not callable(dsn):
             self._read(dsn)
 
     async def connect(self, *, server_settings: Mapping[str, str], **arguments: Any) -> Any:
-        """A connection, within `connect_timeout` seconds, with what a function takes to give the password among them.
+        """Open a connection within `connect_timeout` seconds, including the time of the functions for DSN and password.
 
-        `server_settings`: the session's, in so far as the DSN does not name them. `arguments`: for `asyncpg.connect`.
+        Args:
+            server_settings: Settings of the session; those in the DSN take precedence.
+            arguments: Arguments for `asyncpg.connect`.
 
-        Raises `DatabaseUnavailable` when a function for DSN or password fails, `InvalidDsn`, and what `asyncpg.connect`
-        raises.
+        Raises:
+            DatabaseUnavailable: A function for the DSN or the password failed.
+            InvalidDsn: The DSN cannot be used.
         """
         start = asyncio.get_running_loop().time()
         dsn = self._read(await _reveal(self._dsn, "DSN", start + self._options.connect_timeout))
@@ -79,10 +88,10 @@ class Connector:
         return connection
 
     async def _first(self, dsn: Dsn, seconds: float, arguments: dict[str, Any]) -> asyncpg.Connection[asyncpg.Record]:
-        """A connection to the first host that will do, with a share of the time for each.
+        """Connect to the first host that accepts, with an equal share of the time for each.
 
-        asyncpg has one limit for all of them: a first host that is gone without a word would use it up, and the second, to
-        which a standby was promoted, would never be asked.
+        asyncpg has one limit for all hosts: a first host that does not answer would use it up, and the second, which may be
+        the promoted standby, would never be tried.
         """
         *others, last = _attempts(dsn)
         share = seconds / (len(others) + 1)
@@ -104,19 +113,19 @@ class Connector:
         try:
             return await asyncpg.connect(**{**arguments, "ssl": self._remote_sslmode}, **_addresses(hosts))
         except ConnectionError as error:
-            if type(error) is not ConnectionError:  # refused, reset: not asyncpg's own, for a server without TLS
+            if type(error) is not ConnectionError:  # refused or reset: asyncpg's own means no TLS
                 raise
             raise ConnectionError(f"{error}: {_HINT}") from error
 
     def _read(self, text: str | None) -> Dsn:
-        """The DSN. Raises `InvalidDsn` for one that contradicts an option that was set."""
+        """Parse the DSN. Raise `InvalidDsn` if it contradicts an option that was set."""
         dsn = parse(text)
         _check_service(dsn)
         defaults = DatabaseOptions()
         for name, value in dsn.options.items():
             own = getattr(self._options, name)
             if own not in (value, getattr(defaults, name)):
-                raise InvalidDsn(f"says {value} for {name}, and the options say {own}: keep one of them")
+                raise InvalidDsn(f"sets {name} to {value}, but the options set it to {own}; keep one of them")
         self.statement_timeout = self._effective(dsn, "statement_timeout")
         return dsn
 
@@ -139,34 +148,34 @@ class Connector:
         }
 
     def _warn_of_plain_text(self, dsn: Dsn, connection: asyncpg.Connection[asyncpg.Record]) -> None:
-        """Say it once, where a remote server is asked for TLS unless somebody says otherwise."""
+        """Log once that a remote connection is not encrypted, if TLS is the default and was not disabled."""
         wanted = self._remote_sslmode != "prefer" and tls.explicit_mode(dsn, self._options.sslmode) != "disable"
         if wanted and not self._warned and not (tls.is_encrypted(connection) or tls.is_local(connection)):
             self._warned = True
-            logger.warning("the connection to PostgreSQL is NOT ENCRYPTED: its sslmode allows that; %s", _SAY)
+            logger.warning("the connection to PostgreSQL is NOT ENCRYPTED: its sslmode allows that; %s", _TLS_HINT)
 
 
-_SAY = "say sslmode=verify-full or require in the DSN, or sslmode=disable where the network between is trusted"
+_TLS_HINT = "set sslmode=verify-full or require in the DSN, or sslmode=disable if the network is trusted"
 
 
 def _check_service(dsn: Dsn) -> None:
-    """Raises `InvalidDsn` for a service that no file has: asyncpg would go without it, to another server."""
+    """Raise `InvalidDsn` for an unknown service: asyncpg would ignore it and connect to another server."""
     service = dsn.parameters.get("service")
     if service is None:
         return
-    file = Path(given("PGSERVICEFILE") or "~/.pg_service.conf").expanduser()
+    file = Path(environment_variable("PGSERVICEFILE") or "~/.pg_service.conf").expanduser()
     services = ConfigParser(interpolation=None)
     try:
         services.read(file)
     except ConfigParserError as error:
-        raise InvalidDsn(f"names a service, and {file} is no file of services") from error
+        raise InvalidDsn(f"names a service, but {file} is not a valid service file") from error
     if not services.has_section(service):
-        raise InvalidDsn(f"names the service {service!r}, which is not in {file}: PGSERVICEFILE names another file")
+        raise InvalidDsn(f"names the service {service!r}, which is not in {file}; PGSERVICEFILE can name another file")
 
 
 def _attempts(dsn: Dsn) -> Sequence[tuple[Host, ...]]:
-    """The hosts one by one, in their order. A search for a standby has to see all of them at once."""
-    attributes = dsn.parameters.get("target_session_attrs") or given("PGTARGETSESSIONATTRS")
+    """Return the hosts one by one, in order. A search for a standby needs all of them in one attempt."""
+    attributes = dsn.parameters.get("target_session_attrs") or environment_variable("PGTARGETSESSIONATTRS")
     if len(dsn.hosts) < 2 or attributes == "prefer-standby":  # noqa: PLR2004
         return [dsn.hosts]
     return [(host,) for host in dsn.hosts]
@@ -175,12 +184,12 @@ def _attempts(dsn: Dsn) -> Sequence[tuple[Host, ...]]:
 def _addresses(hosts: tuple[Host, ...]) -> dict[str, Any]:
     if not hosts:
         return {}
-    usual = given("PGPORT") or 5432
+    usual = environment_variable("PGPORT") or 5432
     return {"host": [host.name for host in hosts], "port": [host.port or usual for host in hosts]}
 
 
 async def _reveal(secret: Secret | None, what: str, deadline: float) -> str | None:
-    """The value. What a function for it raises is named without its text, which may quote the secret."""
+    """Return the value. An error of its function is named without its text, which may quote the secret."""
     if not callable(secret):
         return secret
     try:
@@ -190,7 +199,7 @@ async def _reveal(secret: Secret | None, what: str, deadline: float) -> str | No
     except BaseException as error:
         if not is_failure(error):
             raise
-        raise DatabaseUnavailable(f"the function that gives the {what} failed: {type(error).__name__}") from error
+        raise DatabaseUnavailable(f"the function for the {what} failed: {type(error).__name__}") from error
     if not (value is None or isinstance(value, str)):
-        raise DatabaseUnavailable(f"the function that gives the {what} gave no text, but {type(value).__name__}")
+        raise DatabaseUnavailable(f"the function for the {what} must return str, not {type(value).__name__}")
     return value

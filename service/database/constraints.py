@@ -1,4 +1,4 @@
-"""From the name of a violated constraint to an error of the program."""
+"""Maps violated constraints to errors of the program."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -1,23 +1,24 @@
-"""COPY by asyncpg's methods: rows in bulk, out of and into PostgreSQL."""
+"""COPY with asyncpg's methods: rows in bulk into and out of PostgreSQL."""
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from os import PathLike
 from typing import Any, BinaryIO, Literal, LiteralString
 
 from service.database.database import Database
+from service.database.driver_methods import CopyMethod
 
 Format = Literal["text", "csv", "binary"]
 Output = str | PathLike[Any] | BinaryIO | Callable[[bytes], Awaitable[object]]
 """A path, a binary file, or a coroutine function that is called with each part."""
 Source = str | PathLike[Any] | BinaryIO | AsyncIterable[bytes] | bytearray | memoryview
-"""A path, a binary file, an asynchronous iterable of parts, or a buffer; `bytes` alone would be a path."""
+"""A path, a binary file, an asynchronous iterable of parts, or a buffer. asyncpg takes `bytes` for a path."""
 
 
 class CopyMethods:
-    """asyncpg's `copy_...` methods. Options of COPY are PostgreSQL's; each method gives a status such as `COPY 3`.
+    """asyncpg's `copy_...` methods. The options are those of PostgreSQL's COPY; each method returns a status such as `COPY 3`.
 
-    The source or output keeps the connection busy until it ends: if it is code that uses the scope's own connection, it
-    gets `asyncpg.InterfaceError`. `OSError` for a file leaves the connection usable.
+    COPY keeps the connection busy. If the source or output is code that uses the scope's connection, it gets
+    `asyncpg.InterfaceError`. An `OSError` from a file leaves the connection usable.
     """
 
     __slots__ = ("_database",)
@@ -101,9 +102,9 @@ class CopyMethods:
         """COPY the rows of a query to a file or a coroutine function."""
         return await self._copy("copy_from_query", query, args, _given(locals()))
 
-    async def _copy(self, method: str, subject: str, args: tuple[Any, ...], options: dict[str, Any]) -> str:
-        with self._database.copying(method) as frame:
-            status: str = await frame.send(method, subject, args, options)
+    async def _copy(self, method: CopyMethod, subject: str, args: tuple[Any, ...], options: dict[str, Any]) -> str:
+        with self._database.copying(method) as executor:
+            status: str = await executor.send(method, subject, args, options)
             return status
 
 
@@ -111,5 +112,5 @@ _POSITIONAL = frozenset({"self", "table_name", "query", "args"})
 
 
 def _given(parameters: dict[str, Any]) -> dict[str, Any]:
-    """The options among a method's parameters that were given."""
+    """Return the options among a method's parameters, without those that are `None`."""
     return {name: value for name, value in parameters.items() if name not in _POSITIONAL and value is not None}

@@ -1,4 +1,4 @@
-"""One PostgreSQL database, its pool, and the scopes of work on it."""
+"""The `Database`: opens and closes the pool, and finds the executor of the running code."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ import asyncpg
 
 from service.database.block import Block
 from service.database.connect import Connector, Secret
+from service.database.connection_init import Init, as_tuple, run_init
+from service.database.driver_methods import CopyMethod
 from service.database.errors import NoActiveScope, PoolNotOpen
-from service.database.initialise import Init, in_order, initialise
-from service.database.modes import Modes
 from service.database.options import DatabaseOptions, TlsMode
 from service.database.pool import Pool
 from service.database.scope import CopyInProgress, Executor, Scope
 from service.database.session import Session
+from service.database.statement_timeout import StatementTimeout
 from service.database.stats import Stats, Totals
-from service.database.time_limit import StatementLimit
-from service.database.tracked import tracked
+from service.database.tracked_connection import tracked_class
 from service.database.transaction import Transaction
+from service.database.transaction_modes import Modes
 
 logger = logging.getLogger("service.database")
 
@@ -33,12 +34,9 @@ _NO_SCOPE = (
 
 
 class Database:
-    """Built without I/O; `open` opens its pool, `close` drains and closes it. It belongs to the event loop that opened it.
+    """A PostgreSQL database with its pool and scopes. It belongs to the event loop that opened it.
 
-    `options`: size and limits of the pool. `connection_class`: asyncpg's connection, or a subclass.
-    `init`: an async function, or several, that each new connection is given to before its first use, and each that was
-    reset before its next: for codecs (`set_type_codec`) and settings of the session. One that raises, or takes longer than
-    `connect_timeout`, makes the connection unusable: `DatabaseUnavailable`, with that error as its cause.
+    Creating one does no I/O. `open` opens the pool, `close` drains and closes it.
     """
 
     def __init__(
@@ -48,13 +46,22 @@ class Database:
         connection_class: type[asyncpg.Connection[asyncpg.Record]] = asyncpg.Connection,
         init: Init | Sequence[Init] = (),
     ) -> None:
+        """Create a database that is not open yet.
+
+        Args:
+            options: The size and limits of the pool.
+            connection_class: asyncpg's connection or a subclass.
+            init: An async function, or several, to set up each connection when it is opened and after each reset: for codecs
+                (`set_type_codec`) and settings of the session. If it raises or takes longer than `connect_timeout`, the
+                connection is closed, and statements raise `DatabaseUnavailable` with that error as its cause.
+        """
         self.options = options or DatabaseOptions()
         self._connection_class = connection_class
-        self._init = in_order(init)
-        self._current: ContextVar[Executor | None] = ContextVar("poolkeeper_frame", default=None)
+        self._init = as_tuple(init)
+        self._current: ContextVar[Executor | None] = ContextVar("poolkeeper_executor", default=None)
         self._pool: Pool | None = None
         self.waiters: Sized = ()
-        """Those who wait for a connection: its length is how many they are now."""
+        """The tasks that wait for a connection; `len` returns how many there are now."""
         self._opening = False
         self._state = "not open yet: call `await container.init_resources()` or `await database.open(dsn)` first"
 
@@ -65,7 +72,7 @@ class Database:
 
     @property
     def is_closing(self) -> bool:
-        """Whether it is being closed, or was: it takes no new work."""
+        """Whether it is closing or closed, and refuses new work."""
         return self._pool is not None and self._pool.closing
 
     async def open(
@@ -77,24 +84,28 @@ class Database:
         remote_sslmode: TlsMode = "prefer",
         init: Init | Sequence[Init] = (),
     ) -> None:
-        """Open the pool, with `min_size` connections where the server is there.
+        """Open the pool with `min_size` connections.
 
-        `dsn`: `postgresql://user:password@host:port/database`, or with several hosts.
-        `password`: takes precedence over the DSN's. This and `dsn` may be functions, async ones too, called anew for each
-        connection; what they take counts towards `connect_timeout`.
-        `prepare`: awaited before each connection is opened; while it raises, none is.
-        `remote_sslmode`: TLS towards another machine where neither the DSN nor `options` nor PGSSLMODE names a mode.
-        `init`: as the constructor's, which comes first.
+        If the server cannot be reached, the pool opens anyway, and statements raise `DatabaseUnavailable` until it can.
 
-        A server that is not there does not stop it: statements raise `DatabaseUnavailable` until it is. Opening an open
-        database raises `RuntimeError`, and a DSN that cannot be used `InvalidDsn`.
+        Args:
+            dsn: `postgresql://user:password@host:port/database`, with one host or several. It may be a function, also an
+                async one, which is called for each connection; its time counts towards `connect_timeout`.
+            password: Takes precedence over the DSN's. It may be a function, as `dsn`.
+            prepare: Awaited before each connection is opened. If it raises, the connection is not opened.
+            remote_sslmode: The TLS mode towards another machine if the DSN, `options` and PGSSLMODE name none.
+            init: Functions to run after the constructor's.
+
+        Raises:
+            RuntimeError: The database is open already.
+            InvalidDsn: The DSN cannot be used.
         """
         if self.is_open or self._opening:
-            raise RuntimeError("the database is open already, or being opened")
+            raise RuntimeError("the database is open already, or is being opened")
         self._opening = True
         try:
             connector = Connector(dsn, password, self.options, remote_sslmode)
-            await self._open(connector, prepare, (*self._init, *in_order(init)))
+            await self._open(connector, prepare, (*self._init, *as_tuple(init)))
         finally:
             self._opening = False
 
@@ -107,8 +118,8 @@ class Database:
             connection: asyncpg.Connection[asyncpg.Record] = await connector.connect(**arguments)
             return connection
 
-        async def set_up(proxy: Any) -> None:  # after the opening and after each reset
-            await initialise(proxy._con, init, options.connect_timeout)  # noqa: SLF001 - asyncpg has no name for it
+        async def set_up(proxy: Any) -> None:  # asyncpg calls it after connecting and after each reset
+            await run_init(proxy._con, init, options.connect_timeout)  # noqa: SLF001 - asyncpg has no name for it
 
         options = self.options
         driver = await asyncpg.create_pool(
@@ -117,24 +128,24 @@ class Database:
             max_size=options.max_size,
             max_queries=options.max_queries,
             max_inactive_connection_lifetime=0,
-            connection_class=tracked(self._connection_class),
+            connection_class=tracked_class(self._connection_class),
             setup=set_up if init else None,
             reset=_reset,
             command_timeout=options.command_timeout or None,
             server_settings=options.server_settings(),
         )
-        pool = Pool(driver, options, StatementLimit(lambda: connector.statement_timeout, options.connect_timeout))
+        pool = Pool(driver, options, StatementTimeout(lambda: connector.statement_timeout, options.connect_timeout))
         try:
             await pool.fill()
-        except BaseException:  # cancelled: nobody else would close it
+        except BaseException:  # cancelled: no other code would close the pool
             await pool.close()
             raise
         self._pool, self.waiters = pool, pool.waiters
 
     async def close(self) -> None:
-        """Wait for the work in hand, at most `shutdown_timeout` seconds, then end all connections.
+        """Wait at most `shutdown_timeout` seconds for the work in progress, then close all connections.
 
-        What still holds a connection then is named in the log, and cut off. Closing what is not open does nothing.
+        Scopes that still hold a connection then are named in the log, and lose it. Closing a closed database does nothing.
         """
         if self._pool is None or self._pool.closing:
             return
@@ -144,79 +155,83 @@ class Database:
             self._state = "closed: open it again before use"
 
     def scope(self, name: str) -> Scope:
-        """A unit of work: `async with database.scope("import"):`. It takes no connection by itself.
+        """Return a unit of work: `async with database.scope("import"):`. Opening it takes no connection.
 
-        Inside another scope it is independent: its work survives the outer one's rollback.
+        Inside another scope it is independent: its work survives the outer scope's rollback.
         """
         return Scope(name, self, self._current)
 
-    def frame(self) -> Executor:
-        """Where the running code's statements go. Raises `PoolNotOpen`, or `NoActiveScope` outside any scope."""
-        frame = self._current.get()
-        if frame is not None and frame.is_left_behind():
-            while frame is not None and frame.is_left_behind():  # outwards: each was entered once, after its outer one
-                frame = frame.outer
-            self._current.set(frame)  # for the tasks that are made from here on, which are not its owner
-        if frame is None:
+    def executor(self) -> Executor:
+        """Return the executor of the running code's statements. Raise `PoolNotOpen`, or `NoActiveScope` outside any scope."""
+        executor = self._current.get()
+        if executor is not None and executor.is_left_behind():
+            while (
+                executor is not None and executor.is_left_behind()
+            ):  # outwards: each was entered once, after its outer one
+                executor = executor.outer
+            self._current.set(executor)  # for the tasks created from now on, which do not own the old one
+        if executor is None:
             self.pool()
             raise NoActiveScope(_NO_SCOPE)
-        return frame
+        return executor
 
-    def _surroundings(self) -> Executor:
-        """The frame that a block is opened in."""
-        frame = self.frame()
-        if isinstance(frame, CopyInProgress):
-            raise frame.refusal("a block")
-        return frame
+    def _enclosing(self) -> Executor:
+        """Return the executor that a block is opened in."""
+        executor = self.executor()
+        if isinstance(executor, CopyInProgress):
+            raise executor.refusal("a block")
+        return executor
 
     @contextmanager
-    def copying(self, method: str) -> Iterator[Executor]:
-        """The frame for a COPY by asyncpg's method of this name; meanwhile the running code's statements are refused."""
-        frame = self.frame()
-        self._current.set(CopyInProgress(frame, method))
+    def copying(self, method: CopyMethod) -> Iterator[Executor]:
+        """Return the executor for a COPY by this method of asyncpg, and refuse the running code's statements until its end."""
+        executor = self.executor()
+        self._current.set(CopyInProgress(executor, method))
         try:
-            yield frame
+            yield executor
         finally:
-            self._current.set(frame)
+            self._current.set(executor)
 
     def current_scope(self) -> Scope:
-        """The scope that the running code is in. Raises `NoActiveScope` outside any."""
-        frame = self._current.get()
-        if frame is None:
+        """Return the scope of the running code. Raise `NoActiveScope` outside any scope."""
+        executor = self._current.get()
+        if executor is None:
             raise NoActiveScope(_NO_SCOPE)
-        return frame.scope
+        return executor.scope
 
     def transaction(self, modes: Modes, inside: Block | None = None) -> Transaction:
-        """A transaction block with these modes, in the block `inside` or where it is entered.
+        """Return a transaction block for `ScopedConnection.transaction`.
 
-        `ScopedConnection.transaction` is the way to it.
+        Args:
+            modes: Its isolation, read-only and deferrable modes.
+            inside: The enclosing block; `None` for the executor that it is entered in.
         """
-        surroundings = self._surroundings if inside is None else lambda: inside
-        return Transaction(self._current, surroundings, self.options.acquire_timeout, modes)
+        enclosing = self._enclosing if inside is None else lambda: inside
+        return Transaction(self._current, enclosing, self.options.acquire_timeout, modes)
 
     def session(self) -> Session:
-        """A block with a connection of its own; `ScopedConnection.session` is the way to it."""
-        return Session(self._current, self._surroundings, self.options.acquire_timeout)
+        """Return a session block for `ScopedConnection.session`."""
+        return Session(self._current, self._enclosing, self.options.acquire_timeout)
 
     def pool(self) -> Pool:
-        """The open pool. Raises `PoolNotOpen`."""
+        """Return the open pool. Raise `PoolNotOpen`."""
         if self._pool is None:
             raise PoolNotOpen(f"the pool is {self._state}")
         return self._pool
 
-    def when_nobody_waits(self, call: Callable[[], None]) -> None:
-        """Call it once, in the event loop's next turn after which nobody waits for a connection. Raises `PoolNotOpen`."""
-        self.pool().when_nobody_waits(call)
+    def when_nobody_waits(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once, in the event loop's next turn after the wait queue has emptied. Raise `PoolNotOpen`."""
+        self.pool().when_nobody_waits(callback)
 
     def stats(self) -> Stats:
-        """`size`, `idle`, `leased`, `waiting` and totals; all zero before it is opened."""
+        """Return `size`, `idle`, `leased`, `waiting` and totals; all zero before it is opened."""
         if self._pool is None:
             return Stats(size=0, idle=0, leased=0, waiting=0, totals=Totals())
         return self._pool.stats()
 
 
 async def _reset(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Asyncpg's reset, and what it leaves behind: temporary tables, sequences' state, `SET ROLE`, statements of PREPARE."""
+    """Run asyncpg's reset, and drop what it leaves: temporary tables, sequences' state, `SET ROLE`, statements of PREPARE."""
     status = await connection.execute(
         f"{connection.get_reset_query()}\nDISCARD TEMP; DISCARD SEQUENCES; SET SESSION AUTHORIZATION DEFAULT; {_PREPARED}"
     )

@@ -1,7 +1,7 @@
-"""A PostgreSQL DSN, read by libpq's rules.
+"""Parses a PostgreSQL DSN by libpq's rules.
 
-`urllib.parse.urlsplit` knows one host: some patch releases of Python refuse `a:1,[::1]:3` as an invalid IPv6 URL. So neither
-this module nor asyncpg, which gets hosts and credentials as arguments, hands it the hosts.
+`urllib.parse.urlsplit` supports one host: some patch releases of Python refuse `a:1,[::1]:3` as an invalid IPv6 URL. So this
+module does not use it for hosts, and asyncpg gets hosts and credentials as arguments.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 from unicodedata import normalize
 
 from service.database.dsn_parameters import decoded, options_of, read_parameters
+from service.database.environment import environment_variable
 from service.database.errors import InvalidDsn
-from service.database.variables import given
 
 T = TypeVar("T")
 
 _ESCAPE = "a password's / # ? @ : % and space are written %2F %23 %3F %40 %3A %25 and %20"
-_MISREAD = f"has a host or port that cannot be; {_ESCAPE}"
+_INVALID_HOST = f"has an invalid host or port; {_ESCAPE}"
 _EXAMPLE = "postgresql://user:password@host:port/database"
 
 _HOST = re.compile(r"(?:\[(?P<address>[^\[\]]+)\]|(?P<name>[^:\[\]]*))(?::(?P<port>[0-9]*))?")
@@ -29,7 +29,7 @@ HIGHEST_PORT = 65_535
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A server's name, address or folder of sockets; `port`: `None` where none is named."""
+    """A server's name, address or socket folder, with a port if the DSN has one."""
 
     name: str
     port: int | None = None
@@ -52,20 +52,20 @@ class Host:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dsn:
-    """What a DSN says. What it leaves open is `None`, and comes from the `PG*` variables or from asyncpg."""
+    """The parts of a DSN. Missing parts are `None`; the `PG*` variables or asyncpg's defaults apply."""
 
     hosts: tuple[Host, ...] = ()
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     database: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Further parameters for asyncpg: those of libpq that it knows, and settings of the session."""
+    """Further parameters for asyncpg: the ones of libpq that it supports, and settings of the session."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Values for fields of `DatabaseOptions`, by the field's name."""
 
 
 def parse(text: str | None) -> Dsn:
-    """Read a DSN. Raises `InvalidDsn`, without the DSN's secrets, for one that cannot be meant as it is written."""
+    """Parse a DSN. Raise `InvalidDsn`, without the DSN's secrets, for an invalid or ambiguous one."""
     if text is None:
         return Dsn()
     rest = _without_scheme(text.strip())
@@ -73,9 +73,9 @@ def parse(text: str | None) -> Dsn:
     authority, _, path = before.partition("/")
     credentials, at, places = authority.rpartition("@")
     if "#" in rest or "@" in f"{credentials}{path}{query}":
-        raise InvalidDsn(_MISREAD)
+        raise InvalidDsn(_INVALID_HOST)
     if "/" in path:
-        raise InvalidDsn("has a / in the name of the database: leave it out, or write %2F")
+        raise InvalidDsn("has a / in the name of the database: remove it, or write %2F")
     parameters = read_parameters(query)
     options = options_of(parameters)
     user, _, password = credentials.partition(":")
@@ -87,8 +87,8 @@ def parse(text: str | None) -> Dsn:
         parameters=parameters,
         options=options,
     )
-    if at and not (dsn.hosts or "service" in parameters or given("PGHOST")):
-        raise InvalidDsn("names no host after the @: write one, or ?host=/run/postgresql for a Unix socket")
+    if at and not (dsn.hosts or "service" in parameters or environment_variable("PGHOST")):
+        raise InvalidDsn("has no host after the @: add one, or ?host=/run/postgresql for a Unix socket")
     return dsn
 
 
@@ -104,22 +104,22 @@ def _without_scheme(text: str) -> str:
 
 
 def _wrong_start(text: str, scheme: str) -> str:
-    """What to say of a DSN that does not begin as one. The text may hold a secret anywhere."""
+    """Return the error for a DSN with a wrong beginning. The text may contain a secret anywhere."""
     if text.startswith(("'", '"')):
-        return "is in quotes: leave them out"
+        return "is in quotes: remove them"
     if text.startswith("jdbc:"):
-        return f"is JDBC's: leave out jdbc:, and write {_EXAMPLE}"
+        return f"is for JDBC: remove jdbc:, and write {_EXAMPLE}"
     if command := re.match(r"(?:export\s+)?\w+\s*=\s*['\"]?postgres(?:ql)?://|psql\s", text):
-        return f"has {'psql' if command[0].startswith('psql') else 'NAME='} in front, as a shell reads it: write {_EXAMPLE}"
+        return f"has {'psql' if command[0].startswith('psql') else 'NAME='} in front, as in a shell command: write {_EXAMPLE}"
     if re.match(r"\w+\s*=", text):
-        return f"is a list of key=value, which only libpq reads: write {_EXAMPLE}"
+        return f"is a list of key=value, which only libpq supports: write {_EXAMPLE}"
     named = scheme if re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]{0,20}", scheme) else "nothing"
-    hint = ": leave out the driver's name" if "+" in named else ""
+    hint = ": remove the driver's name" if "+" in named else ""
     return f"must start with postgresql://, not {named}://{hint}"
 
 
 def _hosts(places: str, parameters: dict[str, str]) -> tuple[Host, ...]:
-    """The hosts of a DSN, in their order: those after the @, or those of the parameter `host`, with their ports."""
+    """Return the hosts after the @, or of the parameter `host`, in order and with their ports."""
     written = tuple(_host(place, decode=True) for place in places.split(",")) if places else ()
     asked = tuple(_host(place, decode=False) for place in parameters.pop("host", "").split(",") if place)
     hosts = _one("host", written, asked) or ()
@@ -135,14 +135,16 @@ def _hosts(places: str, parameters: dict[str, str]) -> tuple[Host, ...]:
 def _host(place: str, *, decode: bool) -> Host:
     if place.startswith("/"):
         return Host(place)
-    if not decode and place.count(":") > 1 and "[" not in place:  # an address, to which libpq needs no brackets here
+    if (
+        not decode and place.count(":") > 1 and "[" not in place
+    ):  # an IPv6 address, which libpq accepts without brackets here
         place = f"[{place}]"
     match = _HOST.fullmatch(place)
     if match is None:
-        raise InvalidDsn(f"{_MISREAD}; an IPv6 address is in brackets")
+        raise InvalidDsn(f"{_INVALID_HOST}; write an IPv6 address in brackets")
     name = match["name"] if match["address"] is None else _address(match["address"])
     if not name:
-        raise InvalidDsn("names no host: write one, or ?host=/run/postgresql for a Unix socket")
+        raise InvalidDsn("has no host: add one, or ?host=/run/postgresql for a Unix socket")
     return Host((decoded(name) or "") if decode else name, _port(match["port"]))
 
 
@@ -150,7 +152,7 @@ def _address(text: str) -> str:
     try:
         ip_address(decoded(text) or "")
     except ValueError:
-        raise InvalidDsn(_MISREAD) from None
+        raise InvalidDsn(_INVALID_HOST) from None
     return text
 
 
@@ -158,13 +160,13 @@ def _port(text: str | None) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdecimal() and 0 < int(text) <= HIGHEST_PORT):
-        raise InvalidDsn(_MISREAD)
+        raise InvalidDsn(_INVALID_HOST)
     return int(text)
 
 
 def _one(what: str, *values: T | None) -> T | None:
-    """The one value that was given. Raises `InvalidDsn` for two that differ."""
+    """Return the value that is set. Raise `InvalidDsn` for two different ones."""
     named = [value for value in values if value]
     if any(value != named[0] for value in named):
-        raise InvalidDsn(f"names the {what} twice, and not the same: keep one of them")
+        raise InvalidDsn(f"sets the {what} twice, to different values; keep one of them")
     return named[0] if named else None

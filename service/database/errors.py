@@ -1,6 +1,6 @@
-"""What can go wrong between a scope and PostgreSQL, by name.
+"""The errors of the package.
 
-Errors of the statement itself (a unique violation, a syntax error, a serialization failure) stay asyncpg's own.
+Errors of a statement (a unique violation, a syntax error, a serialization failure) are asyncpg's.
 """
 
 
@@ -13,7 +13,7 @@ class PoolNotOpen(DatabaseError):
 
 
 class WrongEventLoop(DatabaseError):
-    """The pool was opened in another event loop than the one that asks for a connection."""
+    """The pool was opened in another event loop than the running one."""
 
 
 class NoActiveScope(DatabaseError):
@@ -29,38 +29,38 @@ class TransactionClosed(DatabaseError):
 
 
 class TransactionAborted(DatabaseError):
-    """Nothing was saved: the code swallowed a statement's error, and PostgreSQL answered the COMMIT with ROLLBACK."""
+    """Nothing was saved: the code caught a statement's error, and PostgreSQL answered the COMMIT with ROLLBACK."""
 
 
 class CommitOutcomeUnknown(DatabaseError):
-    """The connection was lost while COMMIT was under way: the work is saved or it is not, and nobody can say which.
+    """The connection was lost during COMMIT: it is unknown whether the work was saved.
 
-    Or a single statement was carried out whose rows cannot be read, since a type in them has changed.
+    Also raised when a single statement was executed, but its rows cannot be read because one of their types has changed.
     """
 
 
 class SchemaChanged(DatabaseError):
-    """The schema changed under a transaction that had done something already. The same again works: nothing was saved.
+    """The schema changed during a transaction. Nothing was saved; the transaction can be repeated.
 
     The driver's error is the cause.
     """
 
 
 class PoolTimeout(DatabaseError):
-    """No connection became free in time, or too many others wait already."""
+    """No connection became free in time, or too many statements already wait for one."""
 
 
 class DatabaseUnavailable(DatabaseError):
-    """PostgreSQL cannot be reached, the connection broke in use, or it leads to a server that does not write any more.
+    """PostgreSQL cannot be reached, the connection broke in use, or the server has become a standby.
 
     The driver's error is the cause.
     """
 
 
 class InvalidDsn(DatabaseError, ValueError):
-    """A DSN that cannot be meant as it is written, or that contradicts an option. The message has no secret."""
+    """The DSN is invalid or ambiguous, or contradicts an option. The message contains no secret."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"the DSN {what}")
         self.what = what
-        """The message without its subject."""
+        """The message without `the DSN`."""

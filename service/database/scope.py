@@ -10,66 +10,71 @@ from typing import Any, Protocol, Self
 import asyncpg
 
 from service.database.call_site import call_site
+from service.database.driver_methods import CopyMethod, Method
 from service.database.errors import ScopeClosed
 from service.database.lease import Lease
 from service.database.pool import Pool
 
 
 class PoolSource(Protocol):
-    """What a scope needs of a `Database`."""
+    """The part of a `Database` that a scope needs."""
 
     def pool(self) -> Pool:
-        """The open pool; raises `PoolNotOpen`."""
+        """Return the open pool. Raise `PoolNotOpen`."""
 
 
 class Executor(Protocol):
-    """Where a statement of the running code goes: a scope, or a transaction or session block in it."""
+    """Executes the statements of the running code: a scope, or a transaction or session block in it."""
 
     @property
     def outer(self) -> "Executor | None":
-        """The frame around it."""
+        """The enclosing executor."""
 
     def is_left_behind(self) -> bool:
-        """Whether it has ended without the running task having left it."""
+        """Return whether it has ended although the running task has not left it."""
 
     @property
     def scope(self) -> "Scope":
         """The scope that it is, or is in."""
 
-    async def send(self, method: str, query: str, args: Iterable[Any], options: dict[str, Any]) -> Any:
+    async def send(self, method: Method, query: str, args: Iterable[Any], options: dict[str, Any]) -> Any:
         """Run asyncpg's method of this name."""
 
 
 class CopyInProgress:
-    """Refuses the statements of a COPY's source or consumer: the connection is busy until that ends."""
+    """Refuses statements of a COPY's source or output: the connection is busy until the COPY ends."""
 
-    def __init__(self, outer: Executor, method: str) -> None:
+    def __init__(self, outer: Executor, method: CopyMethod) -> None:
         self.outer = outer
         self.scope = outer.scope
         self._method = method
 
     def is_left_behind(self) -> bool:
-        """Never: it ends where it began."""
+        """Return `False`: it ends in the function that it began in."""
         return False
 
-    async def send(self, method: str, query: str, args: Iterable[Any], options: dict[str, Any]) -> Any:  # noqa: ARG002
-        """Raises `asyncpg.InterfaceError`: to wait for another connection here would be to hold and wait."""
+    async def send(self, method: Method, query: str, args: Iterable[Any], options: dict[str, Any]) -> Any:  # noqa: ARG002
+        """Raise `asyncpg.InterfaceError`: waiting for another connection here would be hold-and-wait."""
         raise self.refusal(method)
 
     def refusal(self, what: str) -> asyncpg.InterfaceError:
-        """The error that the source or consumer gets."""
+        """Return the error for the source or output.
+
+        Args:
+            what: The refused call, for the message.
+        """
         role = "output" if self._method.startswith("copy_from") else "source"
         where = "the records" if self._method == "copy_records_to_table" else f"the {role}"
         return asyncpg.InterfaceError(
             f"{what} inside {where} of {self._method}, in scope {self.scope.name!r}: COPY keeps the connection until it "
-            f"ends. Read or write what belongs to it before or after, or in a `database.scope(...)` of its own"
+            f"ends. Read or write the data before or after it, or open another `database.scope(...)`"
         )
 
 
 class Scope:
     """A named unit of work: a request, a job, a command, a test. Opening one takes no connection.
 
-    Each statement outside a transaction leases a connection of its own, so tasks of one scope work in parallel.
+    Each statement outside a transaction leases its own connection, so tasks of one scope work in parallel.
     """
 
     __slots__ = (
@@ -89,20 +94,20 @@ class Scope:
         self.name = name
         self.statements = 0
         self.wait_time = 0.0
-        """Seconds that its statements waited for a connection, added up."""
+        """Total seconds for which its statements waited for a connection."""
         self.hold_time = 0.0
-        """Seconds that it held connections, added up."""
+        """Total seconds for which it held connections."""
         self.closed = False
         self._database = database
         self._current = current
         self.outer: Executor | None = None
-        """The frame around it: another scope's, in which it was opened."""
+        """The enclosing executor, of another scope, if it was opened inside one."""
         self._entered = False
         self._owner: asyncio.Task[Any] | None = None
 
     @property
     def scope(self) -> "Scope":
-        """Itself: a scope is the outermost frame of its work."""
+        """Itself: a scope is the outermost executor of its work."""
         return self
 
     async def __aenter__(self) -> Self:
@@ -126,14 +131,14 @@ class Scope:
             )
         self.closed = True
         if self._current.get() is self or self._owner is asyncio.current_task():
-            self._current.set(self.outer)  # another task that leaves it keeps its own surroundings
+            self._current.set(self.outer)  # another task that leaves it keeps its executor
 
     def is_left_behind(self) -> bool:
-        """Whether the task that opened it runs on after its end, without having left it: in a generator, given up."""
+        """Return whether the task that opened it runs on after its end without leaving it: in an abandoned generator."""
         return self.closed and self._owner is asyncio.current_task()
 
     def check_open(self) -> None:
-        """Raises `ScopeClosed` when the scope has ended."""
+        """Raise `ScopeClosed` if the scope has ended."""
         if self.closed:
             raise ScopeClosed(
                 f"the scope {self.name!r} has ended: a task that outlives it opens its own, "
@@ -141,11 +146,11 @@ class Scope:
             )
 
     async def lease(self) -> Lease:
-        """A connection, at once or in turn. Give it back with `give_back`."""
+        """Lease a connection, at once or after waiting in the queue. Return it with `give_back`."""
         lease = self._lease_now()
         if lease is None:
-            with _Turn(self, self._database.pool()) as turn:
-                lease = await turn
+            with _QueuedWait(self, self._database.pool()) as waiter:
+                lease = await waiter
             self._start(lease)
         return lease
 
@@ -154,28 +159,28 @@ class Scope:
         pool = self._database.pool()
         lease = pool.acquire_now(self.name)
         if lease is not None and pool.reports_slow_leases:
-            lease.taken_by = call_site()
+            lease.call_site = call_site()
         return lease
 
     def _start(self, lease: Lease) -> None:
-        """With a connection that was waited for."""
+        """Record the holder of a connection that came through the queue; give it back if the scope has ended."""
         lease.holder = self.name
         if self.closed:
             self.give_back(lease)
             self.check_open()
         if lease.pool.reports_slow_leases:
-            lease.taken_by = call_site()
+            lease.call_site = call_site()
 
     def give_back(self, lease: Lease) -> None:
-        """Return a connection; what needs cleaning is cleaned by the pool."""
+        """Return a connection to its pool, which cleans it if needed."""
         self.hold_time += lease.pool.give_back(lease)
 
-    async def send(self, method: str, query: str, args: Iterable[Any], options: dict[str, Any]) -> Any:
-        """Run one statement on a connection of its own."""
-        lease = self._lease_now()  # as `lease()` does, which would be one more coroutine that waits
+    async def send(self, method: Method, query: str, args: Iterable[Any], options: dict[str, Any]) -> Any:
+        """Run one statement on a connection leased for it alone."""
+        lease = self._lease_now()  # as in `lease()`; awaiting that would add a coroutine to each statement
         if lease is None:
-            with _Turn(self, self._database.pool()) as turn:
-                lease = await turn
+            with _QueuedWait(self, self._database.pool()) as waiter:
+                lease = await waiter
             self._start(lease)
         self.statements += 1
         try:
@@ -184,24 +189,24 @@ class Scope:
             self.give_back(lease)
 
 
-class _Turn:
-    """A place in the line for a connection, and how long that takes."""
+class _QueuedWait:
+    """A place in the queue for a connection. It records how long the wait takes."""
 
-    __slots__ = ("_pool", "_scope", "_since", "_waiter")
+    __slots__ = ("_pool", "_scope", "_started_at", "_waiter")
 
     def __init__(self, scope: Scope, pool: Pool) -> None:
         self._scope = scope
         self._pool = pool
 
     def __enter__(self) -> asyncio.Future[Lease]:
-        self._since = monotonic()
-        self._waiter = self._pool.join_line()
+        self._started_at = monotonic()
+        self._waiter = self._pool.join_queue()
         return self._waiter
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.leave_line(self._waiter, served=kind is None)
-        waited = monotonic() - self._since
+        self._pool.leave_queue(self._waiter, served=kind is None)
+        waited = monotonic() - self._started_at
         self._scope.wait_time += waited
         self._pool.totals.wait_time += waited

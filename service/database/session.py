@@ -1,4 +1,4 @@
-"""The connection itself, for what belongs to a session and not to a statement."""
+"""A block with asyncpg's connection itself, for work that belongs to a session and not to a statement."""
 
 from __future__ import annotations
 
@@ -7,34 +7,35 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from service.database.block import Block
-from service.database.failures import unavailable
+from service.database.driver_errors import unavailable
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from service.database.lease import Lease
 
-_DRIVERS_OWN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, ConnectionError)
+_DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, ConnectionError)
 
 
 class Session(Block):
-    """`async with connection.session() as raw:` gives asyncpg's connection, exclusively; it is always reset after.
+    """`async with connection.session() as raw:` provides asyncpg's connection, exclusively, and always resets it after.
 
-    What a reset cannot undo, codecs, listeners and loggers, costs the connection: another is opened in its place.
+    A reset does not undo codecs, listeners and loggers. After these the connection is closed, and another one opened.
 
-    Statements, transactions and repositories used inside the block run on the same connection. What was begun by hand and
-    is still open at the end is rolled back. Inside a transaction it is the transaction's connection, and the reset comes
-    when the transaction has ended; at its end the block raises `asyncpg.InterfaceError` when that was ended by hand.
+    Statements, transactions and repositories inside the block use the same connection. A transaction that was begun by hand
+    and is still open at the end is rolled back. Inside a transaction block the session uses the transaction's connection,
+    and the reset comes when the transaction has ended; if the transaction was ended by hand, the session raises
+    `asyncpg.InterfaceError` at its end.
     """
 
-    what = "session"
+    kind = "session"
     by_hand = True
-    _ended_outer = False
+    _outer_transaction_lost = False
 
     async def __aenter__(self) -> asyncpg.pool.PoolConnectionProxy[asyncpg.Record]:
         lease = await self.take_lease()
         lease.tainted = True
-        lease.fresh_at = -1  # nobody knows what is done on the raw connection
+        lease.statements_at_begin = -1  # statements on the raw connection are not counted
         self.enter()
         return lease.connection
 
@@ -43,26 +44,26 @@ class Session(Block):
     ) -> None:
         self.leave()
         lost = self.lease.is_closed()
-        await self.settle(self._end())
-        if lost and isinstance(error, _DRIVERS_OWN):
+        await self.finish(self._end())
+        if lost and isinstance(error, _DRIVER_ERRORS):
             raise unavailable(error) from error
-        if self._ended_outer:
+        if self._outer_transaction_lost:
             raise asyncpg.InterfaceError(
-                "the transaction around the session was ended by hand: what came after was not part of it. "
+                "the transaction around the session was ended by hand: later statements were not part of it. "
                 "End it by leaving its block"
             )
 
     async def _end(self) -> None:
         self.ended = True
         try:
-            async with self.lease.wire:  # a child task's statement may be under way
-                self._look_after_outer_transaction(self.lease)
+            async with self.lease.statement_lock:  # a child task's statement may be running
+                self._check_outer_transaction(self.lease)
                 if self.lease.raw.altered:  # type: ignore[attr-defined]
                     self.lease.expires_at = 0.0
         finally:
             self.return_lease()
 
-    def _look_after_outer_transaction(self, lease: Lease) -> None:
+    def _check_outer_transaction(self, lease: Lease) -> None:
         if lease.in_transaction and not lease.is_closed() and not lease.is_in_transaction(now=True):
             lease.in_transaction = False
-            self._ended_outer = True
+            self._outer_transaction_lost = True

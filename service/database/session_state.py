@@ -1,4 +1,4 @@
-"""What a statement does beside its work, told from its text: to the session, and to a transaction begun by hand."""
+"""Reads from a statement's text whether it changes the session, or begins or ends a transaction."""
 
 import re
 from enum import IntFlag
@@ -8,17 +8,17 @@ import asyncpg
 
 
 class Effects(IntFlag):
-    """What a text does to the session. Falsy: nothing."""
+    """The effects of a text on the session; falsy for none."""
 
     NONE = 0
     CHANGES_SESSION = 1
-    """It leaves something behind that a reset has to undo."""
+    """It leaves a change that a reset has to undo."""
     SAVEPOINT = 2
-    """It makes, releases or returns to a savepoint."""
+    """It makes, releases or rolls back to a savepoint."""
     CONTROL = 4
-    """It begins or ends a transaction, of which the other end is not in the text."""
+    """It begins or ends a transaction, and the other end is not in the text."""
     WHOLE_TRANSACTION = 8
-    """It is a script that begins and ends a transaction of its own."""
+    """It is a script that begins and ends a transaction."""
 
 
 _LITERAL_OR_COMMENT = re.compile(
@@ -69,24 +69,26 @@ _AND_CHAIN = re.compile(r"\bAND\s+CHAIN\b", re.IGNORECASE)
 
 @lru_cache(maxsize=1024)
 def effects_of(query: str) -> Effects:
-    """What the SQL text, with any of its statements, does to the session beyond its transaction, and to transactions.
+    """Return the effects of the SQL text on the session and on transactions, from all of its statements.
 
-    Reads the text only, and errs towards a change of the session. What a function does inside, it cannot see: such work
-    belongs into `async with connection.session()`, which is always reset.
+    It reads only the text, and assumes a change of the session when in doubt. It cannot see the effects of functions: use
+    them inside `async with connection.session()`, which is always reset.
     """
     code = _FUNCTION_BODY.sub(" ", _without_content(query))
     return (Effects.CHANGES_SESSION if _changes_session(code) else Effects.NONE) | _control(code)
 
 
 def refuse_control(effects: Effects, *, inside: bool) -> None:
-    """Raises `asyncpg.InterfaceError` for a text that begins or ends a transaction where a block does that.
+    """Raise `asyncpg.InterfaceError` for a text that begins or ends a transaction, because blocks do that.
 
-    `inside`: whether a transaction is open.
+    Args:
+        effects: The effects of the text.
+        inside: Whether a transaction is open.
     """
     if effects & Effects.CONTROL or effects & (Effects.WHOLE_TRANSACTION if inside else Effects.SAVEPOINT):
         raise asyncpg.InterfaceError(
-            "a transaction is begun and ended by `async with connection.transaction():`, nested for a savepoint, and not by "
-            f"a statement: {_NOT_INSIDE if inside else _NOT_OUTSIDE}"
+            "begin and end a transaction with `async with connection.transaction():`, nested for a savepoint, not with a "
+            f"statement: {_NOT_INSIDE if inside else _NOT_OUTSIDE}"
         )
 
 
@@ -105,7 +107,7 @@ def _control(code: str) -> Effects:
     for statement in _TRANSACTION_CONTROL.finditer(code):
         if statement["savepoint"]:
             effects |= Effects.NONE if began else Effects.SAVEPOINT
-        elif bool(statement["begin"]) is began:  # a second BEGIN, or an end of what began elsewhere
+        elif bool(statement["begin"]) is began:  # a second BEGIN, or the end of a transaction that began elsewhere
             return Effects.CONTROL
         else:
             began = bool(statement["begin"] or _AND_CHAIN.search(statement["rest"]))
@@ -114,7 +116,7 @@ def _control(code: str) -> Effects:
 
 
 def _without_content(query: str) -> str:
-    """The text with a space for each comment, an empty literal for each literal; a quoted name stays: it may be a function's."""
+    """Replace each comment by a space and each literal by an empty one. Quoted names stay: they may be functions."""
     parts, at = [], 0
     while token := _LITERAL_OR_COMMENT.search(query, at):  # each begins after the end of the last
         parts.append(query[at : token.start()])
@@ -130,7 +132,7 @@ def _without_content(query: str) -> str:
 
 
 def _end_of_comment(query: str, at: int) -> int:
-    """Where a comment ends that began before `at`; PostgreSQL's nest."""
+    """Return the end of a comment that began before `at`. PostgreSQL's comments nest."""
     depth = 1
     for edge in _COMMENT_EDGE.finditer(query, at):
         depth += 1 if edge[0] == "/*" else -1

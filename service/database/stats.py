@@ -1,4 +1,4 @@
-"""What can be seen of a pool from outside."""
+"""Figures of a pool."""
 
 from dataclasses import dataclass, field, replace
 
@@ -17,13 +17,13 @@ class Totals:
     hold_time: float = 0.0
 
     def copy(self) -> "Totals":
-        """A copy that no longer moves."""
+        """Return a snapshot."""
         return replace(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """A pool at one moment. Connections that are being cleaned are in `size`, and neither `idle` nor `leased`."""
+    """A pool at one moment. A connection that is being reset counts in `size`, but not in `idle` or `leased`."""
 
     size: int
     idle: int

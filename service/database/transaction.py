@@ -1,4 +1,4 @@
-"""BEGIN and COMMIT, savepoints, and what happens between them."""
+"""Transaction blocks: BEGIN, COMMIT, ROLLBACK and savepoints."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import asyncpg
 
 from service.database.block import Block
 from service.database.errors import CommitOutcomeUnknown, DatabaseUnavailable, TransactionAborted
-from service.database.modes import PLAIN, Modes
+from service.database.transaction_modes import PLAIN, Modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,16 +31,16 @@ class Transaction(Block):
     Inside another transaction it is a savepoint.
     """
 
-    what = "transaction"
+    kind = "transaction"
 
     def __init__(
         self,
         current: ContextVar[Executor | None],
-        surroundings: Callable[[], Executor],
+        enclosing: Callable[[], Executor],
         turn_timeout: float,
         modes: Modes,
     ) -> None:
-        super().__init__(current, surroundings, turn_timeout)
+        super().__init__(current, enclosing, turn_timeout)
         self._modes = modes
         self._savepoint: str | None = None
 
@@ -48,14 +48,14 @@ class Transaction(Block):
         lease = await self.take_lease()
         try:
             await self._start(lease)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError):  # refused: nothing has begun
+        except (asyncpg.PostgresError, asyncpg.InterfaceError):  # refused: no transaction was begun
             lease.in_transaction = lease.in_transaction and lease.is_in_transaction(now=True)
             self.return_lease()
             raise
         except BaseException:
             await self._undo()
             raise
-        lease.fresh_at, lease.savepoint = lease.statements, self._savepoint
+        lease.statements_at_begin, lease.savepoint = lease.statements, self._savepoint
         self.enter()
         return self
 
@@ -67,16 +67,16 @@ class Transaction(Block):
             return
         if self._modes is not PLAIN:
             await self._check_modes(lease)
-        lease.savepoints += 1
-        self._savepoint = f"savepoint_{lease.savepoints}"
+        lease.savepoint_count += 1
+        self._savepoint = f"savepoint_{lease.savepoint_count}"
         await self._command(f"SAVEPOINT {self._savepoint}")
 
     async def _check_modes(self, lease: Lease) -> None:
-        """Raises `asyncpg.InterfaceError` when the open transaction does not have what this savepoint asks for."""
+        """Raise `asyncpg.InterfaceError` if the open transaction does not have the modes that this savepoint asks for."""
         outer = lease.modes
         if lease.in_transaction and outer.include(self._modes):
             return
-        async with lease.wire:
+        async with lease.statement_lock:
             now = await lease.guard(lambda: lease.raw.fetchrow(_MODES_NOW), None)
         outer = Modes(now["isolation"].replace(" ", "_"), now["readonly"], now["deferrable"], "BEGIN")
         if outer.isolation != (self._modes.isolation or outer.isolation):
@@ -91,8 +91,8 @@ class Transaction(Block):
                 f"{'deferrable' if outer.deferrable else 'not deferrable'}"
             )
 
-    def begins_anew(self) -> bool:
-        """Whether it is a transaction of its own, and not a savepoint."""
+    def ends_cursors(self) -> bool:
+        """Return whether it is a real transaction: cursors outlive a savepoint."""
         return self._savepoint is None
 
     async def __aexit__(
@@ -106,7 +106,7 @@ class Transaction(Block):
             await self.take_turn()  # after the statements of child tasks that came first
             try:
                 self.ended = True
-                await self._keep()
+                await self._save()
             finally:
                 self.pass_turn()
         except BaseException:
@@ -114,16 +114,16 @@ class Transaction(Block):
             raise
         self.return_lease()
 
-    async def _keep(self) -> None:
-        """COMMIT, or RELEASE SAVEPOINT."""
+    async def _save(self) -> None:
+        """Send COMMIT or RELEASE SAVEPOINT."""
         if self._savepoint is None:
             await self._commit()
             return
-        self.lease.fresh_at = -1
+        self.lease.statements_at_begin = -1
         try:
             await self._command(f"RELEASE SAVEPOINT {self._savepoint}")
         except asyncpg.InFailedSQLTransactionError as error:
-            raise TransactionAborted(_SWALLOWED) from error
+            raise TransactionAborted(_CAUGHT_ERROR) from error
 
     async def _commit(self) -> None:
         lease = self.lease
@@ -135,39 +135,39 @@ class Transaction(Block):
             raise CommitOutcomeUnknown(
                 f"the connection was lost during COMMIT in scope {self.scope.name!r}: the work may be saved or not"
             ) from error.__cause__
-        except asyncpg.PostgresError:  # a deferred constraint, a serialization failure: rolled back for certain
+        except asyncpg.PostgresError:  # a deferred constraint, a serialization failure: certainly rolled back
             lease.in_transaction = lease.is_in_transaction(now=True)
             raise
         lease.in_transaction = False
         if status == "ROLLBACK":
-            raise TransactionAborted(_SWALLOWED)
+            raise TransactionAborted(_CAUGHT_ERROR)
 
     async def _command(self, sql: str) -> str:
-        async with self.lease.wire:
+        async with self.lease.statement_lock:
             if (
                 self.outer_has_ended()
-            ):  # pragma: no cover - seen when the turn was taken; a late COMMIT must not hang on that
-                raise self.closed()
+            ):  # pragma: no cover - `take_turn` has checked it; checked again so that no late COMMIT is sent
+                raise self.closed_error()
             if self.lease.tainted:
                 await self.lease.settle()
             return await self.lease.command(sql)
 
     async def _undo(self) -> None:
-        """Roll back and return the connection, also when this task is being cancelled."""
+        """Roll back and give the connection back, even while this task is being cancelled."""
         self.ended = True
-        await self.settle(self._roll_back())
+        await self.finish(self._roll_back())
 
     async def _roll_back(self) -> None:
         lease = self.lease
         try:
-            async with lease.wire:  # a child task's statement may be under way
+            async with lease.statement_lock:  # a child task's statement may be running
                 if lease.is_in_transaction() and not lease.is_closed() and not self.outer_has_ended():
                     await self._send_rollback(lease)
         finally:
             self.return_lease()
 
     async def _send_rollback(self, lease: Lease) -> None:
-        lease.fresh_at = -1
+        lease.statements_at_begin = -1
         try:
             if self._savepoint is None:
                 await lease.roll_back("ROLLBACK")
@@ -175,13 +175,13 @@ class Transaction(Block):
             else:
                 await lease.roll_back(f"ROLLBACK TO SAVEPOINT {self._savepoint}; RELEASE SAVEPOINT {self._savepoint}")
         except asyncpg.PostgresError:
-            pass  # the savepoint was never made: the transaction is aborted, and its end will say so
+            pass  # the savepoint was not made: the transaction is aborted, and its end raises
         except (asyncpg.InterfaceError, DatabaseUnavailable):
             lease.tainted = True
-            lease.terminate()  # the server rolls back what it cannot be told to
+            lease.terminate()  # the server rolls back when the connection is lost
 
 
-_SWALLOWED = (
+_CAUGHT_ERROR = (
     "nothing was saved: a statement failed inside the transaction and its error was caught. "
     "Catch it around a nested `transaction()`, which undoes only that part"
 )

@@ -9,7 +9,7 @@ from time import monotonic
 import asyncpg
 
 from service.database import DatabaseUnavailable
-from service.database.failures import breaks_connection, reason
+from service.database.driver_errors import breaks_connection, reason
 from service.migrations import DatabaseAbsent, MigrationError
 
 logger = logging.getLogger("service")

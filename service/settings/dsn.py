@@ -5,7 +5,7 @@ from typing import Any
 
 from service.database.dsn import HIGHEST_PORT, Dsn, parse
 from service.database.dsn_parameters import CHOICES
-from service.database.variables import given
+from service.database.environment import environment_variable
 from service.settings.sections import DatabaseSettings
 from service.settings.sources import ConfigurationError, Origins
 
@@ -28,7 +28,7 @@ def named_in_dsn(database: DatabaseSettings, origins: Origins) -> dict[str, Any]
     for name in named:
         origins.record(f"database.{name}", f"{_DSN}, {origins.of(_DSN)}", None)
     for name, variable in _VARIABLES.items():
-        value = given(variable)
+        value = environment_variable(variable)
         if value and name not in named and not origins.is_set(f"database.{name}"):
             named[name] = value
             origins.record(f"database.{name}", f"environment variable {variable}", None)
@@ -49,7 +49,7 @@ def _refuse_contradictions(dsn: Dsn, database: DatabaseSettings, origins: Origin
             f"{_PASSWORD} ({origins.of(_PASSWORD)}) is another than the one in {_DSN} ({origins.of(_DSN)}): keep one of them"
         )
     for variable, values in _UNMET.items():
-        if (asked := given(variable)) is not None and (asked in values or not values):
+        if (asked := environment_variable(variable)) is not None and (asked in values or not values):
             mistakes.append(f"environment variable {variable}: asyncpg cannot do what it asks for: unset it")
     if database.dsn is not None:
         mistakes += _misspelt()
@@ -61,8 +61,8 @@ def _misspelt() -> Iterator[str]:
     """What is wrong with libpq's variables that asyncpg reads: else each connection would fail, and the start would not."""
     for name, choices in CHOICES.items():
         variable = f"PG{name.replace('_', '').upper()}"
-        if given(variable) not in {None, *choices}:
+        if environment_variable(variable) not in {None, *choices}:
             yield f"environment variable {variable}: must be one of {', '.join(choices)}"
-    port = given("PGPORT") or "5432"
+    port = environment_variable("PGPORT") or "5432"
     if not all(part.isascii() and part.isdecimal() and 0 < int(part) <= HIGHEST_PORT for part in port.split(",")):
         yield f"environment variable PGPORT: must be a number from 1 to {HIGHEST_PORT}"

@@ -17,7 +17,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from service.database.variables import given
+from service.database.environment import environment_variable
 
 ENV_PREFIX = "POOLKEEPER_"
 NESTED = "__"
@@ -62,7 +62,7 @@ class Origins:
     def of(self, key: str) -> str:
         """The source of a key, for people."""
         if key == "environment":
-            return f"{ENV_PREFIX}ENV" if given(f"{ENV_PREFIX}ENV") else "default"
+            return f"{ENV_PREFIX}ENV" if environment_variable(f"{ENV_PREFIX}ENV") else "default"
         return self._labels.get(key, "default")
 
     def is_set(self, key: str) -> bool:
@@ -112,7 +112,7 @@ class _Arguments(_Recorded):
 
 class _Environment(_Recorded):
     def label(self, key: str) -> str:
-        names = {name.upper() for name in os.environ if given(name)}
+        names = {name.upper() for name in os.environ if environment_variable(name)}
         while _variable(key) not in names and "." in key:  # a variable may give a whole group, as JSON
             key = key.rpartition(".")[0]
         return f"environment variable {_variable(key)}"
@@ -125,7 +125,7 @@ class _Variables(EnvSettingsSource):
     """
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
-        return {name.lower(): value for name, value in os.environ.items() if given(name)}
+        return {name.lower(): value for name, value in os.environ.items() if environment_variable(name)}
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         try:
@@ -136,7 +136,7 @@ class _Variables(EnvSettingsSource):
 
 class _DatabaseUrl(_Recorded):
     def __call__(self) -> dict[str, Any]:
-        url = given("DATABASE_URL")
+        url = environment_variable("DATABASE_URL")
         if url is None:
             return {}
         _recorder.get().record("database.dsn", "environment variable DATABASE_URL", None)
@@ -183,14 +183,14 @@ class _Toml(_Recorded):
 
 def environment_name() -> str:
     """The environment's name from `POOLKEEPER_ENV`, `development` if unset."""
-    return given(f"{ENV_PREFIX}ENV") or "development"
+    return environment_variable(f"{ENV_PREFIX}ENV") or "development"
 
 
 def sources(
     settings_cls: type[BaseSettings], arguments: PydanticBaseSettingsSource
 ) -> tuple[PydanticBaseSettingsSource, ...]:
     """All sources, strongest first. Raises `ConfigurationError` for a file that is missing or cannot be read."""
-    secrets_dir = given(f"{ENV_PREFIX}SECRETS_DIR")
+    secrets_dir = environment_variable(f"{ENV_PREFIX}SECRETS_DIR")
     return (
         _Arguments(arguments),
         _Environment(_Variables(settings_cls)),
@@ -203,7 +203,7 @@ def sources(
 def config_files() -> list[Path]:
     """The TOML files of this environment, strongest first; none where there is no `config` folder at all."""
     environment = environment_name()
-    named = given(f"{ENV_PREFIX}CONFIG_DIR")
+    named = environment_variable(f"{ENV_PREFIX}CONFIG_DIR")
     folder = Path(named) if named else next((folder for folder in _FOLDERS if folder.is_dir()), None)
     if folder is None or not folder.is_dir():
         if named:
@@ -237,7 +237,7 @@ def refuse_unknown_variables(known: Container[str]) -> None:
     """
     seen: dict[str, str] = {}
     for name in sorted(os.environ):
-        if name.upper().startswith(ENV_PREFIX) and given(name):
+        if name.upper().startswith(ENV_PREFIX) and environment_variable(name):
             first = name[len(ENV_PREFIX) :].split(NESTED)[0]
             if first not in _OF_THE_LOADER and first.lower() not in known:
                 raise ConfigurationError(f"environment variable {name}: there is no setting {first.lower()!r}")

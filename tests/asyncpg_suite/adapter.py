@@ -58,7 +58,7 @@ class OnScopedConnection(_testbase.ClusterTestCase):
             await self._life.enter_async_context(database.scope(self.id()))
             session = ScopedConnection(database).session()
             raw = await self._life.enter_async_context(session) if self.in_session else None
-            return raw, database.frame()
+            return raw, database.executor()
 
         raw, frame = self.loop.run_until_complete(enter())
         token = database._current.set(frame)  # the tasks of the test copy the context of the code that starts them

@@ -161,7 +161,7 @@ async def test_a_block_left_by_another_task_is_over_for_both(one: One, kind: str
             await block.__aenter__()
             entered.set()
             await left.wait()
-            assert database.frame() is database.frame().scope
+            assert database.executor() is database.executor().scope
             assert await connection.fetchval("SELECT 1") == 1
             assert await asyncio.create_task(connection.fetchval("SELECT 1")) == 1
 
@@ -171,7 +171,7 @@ async def test_a_block_left_by_another_task_is_over_for_both(one: One, kind: str
             assert block is not None
             await block.__aexit__(None, None, None)
             left.set()
-            assert database.frame() is own
+            assert database.executor() is own
             assert await connection.fetchval("SELECT 1") == 1
 
     async with asyncio.TaskGroup() as group:
@@ -228,7 +228,7 @@ async def test_blocks_on_an_exit_stack_end_in_turn(one: One) -> None:
 
 
 async def test_a_scope_is_entered_once(one: One) -> None:
-    """Inside itself it would be the frame around itself, for ever."""
+    """Inside itself it would be its own enclosing executor, without an end."""
     database, connection = one
     scope = database.scope("twice")
     with pytest.raises(asyncpg.InterfaceError, match="cannot be left"):
@@ -269,7 +269,7 @@ async def test_a_scope_left_by_another_task_is_closed_for_all_but_that_task(one:
             await entered.wait()
             await scope.__aexit__(None, None, None)
             left.set()
-            assert database.frame() is own
+            assert database.executor() is own
 
     async with asyncio.TaskGroup() as group:
         group.create_task(opens())

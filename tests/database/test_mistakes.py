@@ -102,7 +102,7 @@ async def test_what_a_codec_raises_is_its_own(one: One) -> None:
         raise ConnectionAbortedError("the codec's")
 
     async with database.scope("codec"), connection.transaction():
-        raw = database.frame().lease.raw  # type: ignore[attr-defined]
+        raw = database.executor().lease.raw  # type: ignore[attr-defined]
         await raw.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=decode)
         with pytest.raises(ConnectionAbortedError, match="the codec's"):
             await connection.fetchval("SELECT '{}'::jsonb")
@@ -115,7 +115,7 @@ async def test_a_type_without_a_binary_codec_cannot_be_copied(one: One) -> None:
         await connection.execute("CREATE TABLE j (j jsonb)")
         with pytest.raises(asyncpg.InternalClientError, match="no binary format encoder"):
             async with connection.transaction():
-                raw = database.frame().lease.raw  # type: ignore[attr-defined]
+                raw = database.executor().lease.raw  # type: ignore[attr-defined]
                 await raw.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
                 await connection.copy_records_to_table("j", records=[({},)])
 

@@ -12,7 +12,7 @@ import pytest
 
 from service.database import Database, DatabaseOptions, DatabaseUnavailable, InvalidDsn, ScopedConnection
 from service.database.connect import Secret
-from service.database.initialise import Init
+from service.database.connection_init import Init
 from tests.database.helpers import opened
 
 
@@ -55,7 +55,7 @@ async def _user(dsn: Secret, password: Secret | None = None, **options: Any) -> 
 
 
 async def test_what_the_dsn_says_reaches_the_session(clone_dsn: str) -> None:
-    """Nothing of it is lost to an option that nobody set; the rest is as the options have it."""
+    """Nothing of it is lost to an option that is at its default; the rest is as the options have it."""
     said = "&application_name=billing&statement_timeout=7s&options=-c%20idle_in_transaction_session_timeout%3D8s"
     async with opened(f"{clone_dsn}{said}") as (database, connection), database.scope("limits"):
         names = ("application_name", "statement_timeout", "idle_in_transaction_session_timeout")
@@ -65,7 +65,7 @@ async def test_what_the_dsn_says_reaches_the_session(clone_dsn: str) -> None:
 
 @pytest.mark.parametrize("said", ["application_name=a", "statement_timeout=7s", "sslmode=require"])
 async def test_an_option_that_contradicts_the_dsn_stops_the_opening(clone_dsn: str, said: str) -> None:
-    """Which of the two is meant, nobody can tell."""
+    """It is not clear which of the two is meant."""
     database = Database(DatabaseOptions(application_name="b", statement_timeout=8, sslmode="disable"))
     with pytest.raises(InvalidDsn, match="keep one of them"):
         await database.open(f"{clone_dsn}&{said}")
@@ -88,7 +88,7 @@ async def test_dsn_and_password_may_take_an_await_to_get(scram_dsn: str, asynchr
 
 
 async def test_a_password_is_got_anew_for_each_connection(scram_dsn: str) -> None:
-    """One that has expired meanwhile does no harm to the next connection."""
+    """One that has expired by then does no harm to the next connection."""
     asked: list[str] = []
 
     async def password() -> str:
@@ -115,35 +115,35 @@ async def test_a_function_that_fails_is_named_and_what_it_says_is_not(
     async def fail() -> str:
         raise failure
 
-    with pytest.raises(DatabaseUnavailable, match=f"the function that gives the {what} failed: OSError") as caught:
+    with pytest.raises(DatabaseUnavailable, match=f"the function for the {what} failed: OSError") as caught:
         await _user(fail if what == "DSN" else clone_dsn, fail)
     assert caught.value.__cause__ is failure
-    assert f"the function that gives the {what} failed: OSError" in caplog.text
+    assert f"the function for the {what} failed: OSError" in caplog.text
     assert "hunter2" not in caplog.text + str(caught.value)
 
 
 async def test_a_password_that_never_comes_is_given_up_after_connect_timeout(clone_dsn: str) -> None:
-    """And the error says what was waited for."""
+    """And the error names the function that took too long."""
 
     async def never() -> str:
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
 
-    with pytest.raises(DatabaseUnavailable, match="the function that gives the password failed: TimeoutError"):
+    with pytest.raises(DatabaseUnavailable, match="the function for the password failed: TimeoutError"):
         await _user(clone_dsn, never, connect_timeout=0.2, acquire_timeout=20)
-    with pytest.raises(DatabaseUnavailable, match="gives the password failed: TimeoutError"):
+    with pytest.raises(DatabaseUnavailable, match="function for the password failed: TimeoutError"):
         await _user(f"{clone_dsn}&connect_timeout=1", never, acquire_timeout=20)
 
 
 async def test_a_password_that_is_no_text_is_named(clone_dsn: str) -> None:
     """By its type."""
-    with pytest.raises(DatabaseUnavailable, match="the function that gives the password gave no text, but bytes"):
+    with pytest.raises(DatabaseUnavailable, match="the function for the password must return str, not bytes"):
         await _user(clone_dsn, lambda: b"hunter2")  # type: ignore[arg-type]
 
 
 async def test_a_dsn_that_a_function_gives_is_looked_at_as_well(clone_dsn: str) -> None:
     """The error has no secret, and says what to change."""
-    with pytest.raises(DatabaseUnavailable, match="the DSN has a host or port that cannot be") as caught:
+    with pytest.raises(DatabaseUnavailable, match="the DSN has an invalid host or port") as caught:
         await _user(lambda: "postgresql://app:hunter2/x@h/d")
     assert "hunter2" not in str(caught.value)
 
@@ -254,7 +254,7 @@ async def test_init_that_never_ends_after_a_reset_costs_the_connection(clone_dsn
 
 
 async def test_an_opening_that_is_cancelled_in_init_leaves_no_connection(clone_dsn: str) -> None:
-    """Nobody else would end it."""
+    """No other code would end it."""
     begun: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def never(raw: Any) -> None:
@@ -308,7 +308,7 @@ async def test_a_password_that_waits_for_a_cancelled_task_is_asked_for_again(clo
     await database.open(clone_dsn, password=password)
     connection = ScopedConnection(database)
     async with database.scope("renewals"):
-        with pytest.raises(DatabaseUnavailable, match="gives the password failed: CancelledError"):
+        with pytest.raises(DatabaseUnavailable, match="function for the password failed: CancelledError"):
             await connection.fetchval("SELECT 1")
         assert await connection.fetchval("SELECT 1") == 1
     await database.close()

@@ -74,7 +74,7 @@ async def test_waiters_are_served_in_the_order_in_which_they_came(clone_dsn: str
 
 
 async def test_who_asks_is_told_once_when_nobody_waits_any_more(clone_dsn: str) -> None:
-    """Not while anybody waits; at once where nobody does; and also when the last one gives up."""
+    """Not while a task waits; at once if no task waits; and also when the last one times out."""
     told: list[str] = []
     entered, leave = asyncio.Event(), asyncio.Event()
     async with opened(clone_dsn, max_size=1) as (database, connection), database.scope("busy"):
@@ -128,7 +128,7 @@ async def test_without_a_pool_nobody_waits_and_nobody_can_be_told() -> None:
 
 
 async def test_waiting_ends_with_pool_timeout(clone_dsn: str) -> None:
-    """Past `acquire_timeout` a waiter gets `PoolTimeout`, and leaves no trace in the line."""
+    """Past `acquire_timeout` a waiter gets `PoolTimeout`, and leaves no trace in the queue."""
     entered, leave = asyncio.Event(), asyncio.Event()
     async with opened(clone_dsn, max_size=1, acquire_timeout=0.1) as (database, connection), database.scope("slow"):
         holder = asyncio.create_task(hold(connection, entered, leave))
@@ -145,7 +145,7 @@ async def test_waiting_ends_with_pool_timeout(clone_dsn: str) -> None:
 
 
 async def test_each_waits_for_its_own_time(clone_dsn: str) -> None:
-    """Those who came later, and those who leave before their time is over, change nothing for others."""
+    """Later waiters, and waiters that leave early, change nothing for others."""
     entered, leave = asyncio.Event(), asyncio.Event()
     async with opened(clone_dsn, max_size=1, acquire_timeout=0.2) as (database, connection), database.scope("slow"):
         holder = asyncio.create_task(hold(connection, entered, leave))
@@ -157,7 +157,7 @@ async def test_each_waits_for_its_own_time(clone_dsn: str) -> None:
                 await connection.fetchval("SELECT 1")
             return monotonic() - started
 
-        for _ in range(2):  # the second time, after the line was empty
+        for _ in range(2):  # the second time, after the queue was empty
             waiters = []
             for _ in range(5):
                 waiters.append(asyncio.create_task(wait()))
@@ -276,13 +276,13 @@ async def test_those_who_still_wait_when_the_pool_is_closed_are_told(clone_dsn: 
 
 
 async def test_those_who_wait_when_closing_starts_are_served_if_time_allows(clone_dsn: str) -> None:
-    """Closing lets the line run empty."""
+    """Closing waits until the queue is empty."""
     database = Database(DatabaseOptions(min_size=1, max_size=1))
     connection = ScopedConnection(database)
     await database.open(clone_dsn)
     async with database.scope("queue"):
         waiting = [asyncio.create_task(connection.fetchval("SELECT pg_sleep(0.01), 1", column=1)) for _ in range(10)]
-        await until(lambda: database.stats().waiting == 9)
+        await until(lambda: database.stats().waiting > 0)
         await database.close()
         assert await asyncio.gather(*waiting) == [1] * 10
 
@@ -307,7 +307,7 @@ async def test_closing_does_not_wait_for_a_server_that_does_not_answer(monkeypat
 
 
 async def test_an_opening_that_is_cancelled_leaves_nothing_open(server_dsn: str) -> None:
-    """Whoever gives up waiting for `open` leaves no connection and no task behind."""
+    """Cancelling `open` leaves no connection and no task behind."""
     for delay in (0, 0.001, 0.003):
         database = Database(DatabaseOptions(min_size=4))
         opening = asyncio.create_task(database.open(server_dsn))
@@ -328,12 +328,12 @@ async def test_the_death_of_a_task_of_the_pool_is_logged(
         def broken() -> None:
             raise ZeroDivisionError
 
-        monkeypatch.setattr(database.pool(), "_tidy", broken)
+        monkeypatch.setattr(database.pool(), "_check_idle", broken)
         await until(lambda: "keeper failed" in caplog.text)
 
 
 async def test_another_event_loop_is_refused_in_words(database: Database, connection: ScopedConnection) -> None:
-    """A thread that runs a loop of its own is told to use the pool's."""
+    """The error in a thread with another loop says to use the pool's."""
     async with database.scope("thread"):
 
         def in_thread() -> None:
@@ -378,7 +378,7 @@ async def test_a_long_lease_is_logged_once_with_scope_and_line(
 async def test_a_statement_that_is_a_task_of_its_own_is_logged_without_a_line(
     clone_dsn: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No line of anybody's code waits for it."""
+    """No line of code waits for it."""
     async with opened(clone_dsn, slow_lease=0.01) as (database, connection), database.scope("the slow one"):
         await asyncio.gather(connection.fetchval("SELECT pg_sleep(0.05)"))
     assert "the slow one has held a connection" in caplog.text

@@ -25,7 +25,7 @@ async def test_min_size_connections_are_open_at_once(clone_dsn: str) -> None:
 
 
 async def test_a_dead_connection_is_not_handed_out(clone_dsn: str) -> None:
-    """A connection whose backend was ended while it was idle is replaced without an error."""
+    """An idle connection with a terminated backend is replaced without an error."""
     async with opened(clone_dsn, min_size=1, max_size=1) as (database, connection):
         async with database.scope("first"):
             pid = await connection.fetchval(BACKEND)
@@ -55,7 +55,7 @@ async def test_a_connection_that_breaks_in_use_is_named_and_dropped(clone_dsn: s
 async def test_a_server_that_is_not_there_is_said_at_the_statement(tmp_path: Path) -> None:
     """Opening without a server succeeds; statements raise `DatabaseUnavailable` at once, with the cause."""
     async with opened(f"postgresql://postgres@/postgres?host={tmp_path}", min_size=2) as (database, connection):
-        async with database.scope("nobody there"):
+        async with database.scope("no server"):
             with pytest.raises(DatabaseUnavailable) as caught:
                 await connection.fetchval("SELECT 1")
         assert isinstance(caught.value.__cause__, OSError)
@@ -121,7 +121,7 @@ async def test_the_tls_mode_reaches_the_driver(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_a_server_that_takes_no_more_connections_makes_slow_and_not_wrong(clone_dsn: str) -> None:
-    """Where one connection exists, those who wait get it, although no second one can be opened."""
+    """If one connection exists, the waiters get it, although no second one can be opened."""
     owner = await asyncpg.connect(clone_dsn)
     await owner.execute("DROP ROLE IF EXISTS modest; CREATE ROLE modest LOGIN CONNECTION LIMIT 1")
     async with opened(clone_dsn.replace("postgres:@", "modest@"), min_size=1, max_size=5) as (database, connection):
@@ -144,7 +144,7 @@ async def test_a_server_that_takes_no_more_connections_makes_slow_and_not_wrong(
 async def test_each_host_has_its_share_of_the_time(
     monkeypatch: pytest.MonkeyPatch, dsn: str, asked: list[tuple[list[str] | None, list[int] | None]]
 ) -> None:
-    """One after the other until one will do; what prefers a standby, or names no hosts, is left to the driver."""
+    """One after the other until one accepts; asyncpg handles a search for a standby, and a DSN without hosts."""
     tried: list[tuple[object, object, float]] = []
 
     async def connect(*, timeout: float, host: object = None, port: object = None, **_: object) -> None:
@@ -206,7 +206,7 @@ async def test_a_connection_is_renewed_at_the_end_of_its_life(clone_dsn: str) ->
 
 
 async def test_an_idle_connection_is_renewed_too(clone_dsn: str) -> None:
-    """The pool looks after idle connections by itself, and keeps `min_size` of them."""
+    """The pool checks idle connections in the background, and keeps `min_size` of them."""
     async with opened(clone_dsn, min_size=1, max_size=1, max_lifetime=0.2) as (database, _):
         await until(lambda: database.stats().totals.opened >= 2)
         await until(lambda: database.stats().idle == 1)
@@ -246,7 +246,7 @@ async def test_a_rotated_password_is_used_for_the_next_connection(server_dsn: st
 
 
 async def test_a_lost_idle_connection_is_replaced_without_being_asked_for(clone_dsn: str) -> None:
-    """The pool notices by itself, and is back at `min_size`."""
+    """The pool notices in the background, and returns to `min_size`."""
     async with opened(clone_dsn, min_size=1, max_size=2) as (database, connection):
         async with database.scope("first"):
             await terminate(clone_dsn, await connection.fetchval(BACKEND))
@@ -255,7 +255,7 @@ async def test_a_lost_idle_connection_is_replaced_without_being_asked_for(clone_
 
 
 class Stubborn(asyncpg.Connection):
-    """A connection that can neither be reset nor closed politely."""
+    """A connection that fails to reset and to close."""
 
     def get_reset_query(self) -> str:
         return "SELECT 1 / 0"
@@ -287,14 +287,14 @@ async def test_connections_may_live_for_ever(clone_dsn: str) -> None:
 async def test_what_cannot_be_cleaned_is_closed_and_nothing_else(
     clone_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A connection that asyncpg's pool has taken back, and handed to somebody else, is theirs."""
+    """A connection that asyncpg's pool has taken back and handed out again belongs to its new user."""
     async with opened(clone_dsn, max_size=2) as (database, connection):
         pool = database.pool()
         driver = pool._driver
         somebody = []
 
         class Unlucky:
-            """Hands what was just given back to somebody, and then has nothing."""
+            """Hands out the connection that just came back to another client, and then fails."""
 
             async def release(self, lent: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
                 await driver.release(lent)

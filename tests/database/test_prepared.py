@@ -91,7 +91,7 @@ async def test_a_prepared_statement_ends_with_the_block_that_leased_the_connecti
 
 
 async def test_a_name_can_be_given_again_by_the_next_user_of_the_connection(clone_dsn: str) -> None:
-    """A statement that nobody has any more is closed first."""
+    """An unreferenced statement is closed first."""
     async with opened(clone_dsn, max_size=1) as (database, connection), database.scope("name"):
         for number in range(3):
             async with connection.transaction():

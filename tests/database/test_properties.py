@@ -242,19 +242,19 @@ def _alone(users: set[int], pid: int, *, nested: bool) -> Iterator[None]:
         users.discard(pid)
 
 
-def _watch_the_line(database: Database, model: Model) -> None:
-    """Note who comes and who is served, by a ticket for each; and see that nobody is served beside the line."""
+def _watch_the_queue(database: Database, model: Model) -> None:
+    """Record waiters and served tasks, with a ticket for each, and check that no task bypasses the queue."""
     pool = database.pool()
-    join_line, leave_line, acquire_now, serve = pool.join_line, pool.leave_line, pool.acquire_now, pool._line.serve
+    join_queue, leave_queue, acquire_now, serve = pool.join_queue, pool.leave_queue, pool.acquire_now, pool._queue.serve
     tickets = {}
 
     def now(holder: str) -> Lease | None:
         lease = acquire_now(holder)
-        assert lease is None or not pool._line, "somebody was served before those who wait"
+        assert lease is None or not pool._queue, "somebody was served before those who wait"
         return lease
 
     def joining() -> asyncio.Future[Lease]:
-        waiter = join_line()
+        waiter = join_queue()
         tickets[waiter] = str(model.number())
         model.arrived.append(tickets[waiter])
         if database.current_scope().name == WHEN_SERVED and (task := asyncio.current_task()):
@@ -265,16 +265,16 @@ def _watch_the_line(database: Database, model: Model) -> None:
         ticket = tickets.pop(waiter)
         if served:
             model.served.append(ticket)
-        leave_line(waiter, served=served)
+        leave_queue(waiter, served=served)
 
-    def unluckily(lease: Lease) -> bool:
-        served = serve(lease)
+    def unluckily(item: Lease) -> bool:
+        served = serve(item)
         while served and model.unlucky:
             model.unlucky.pop().cancel()
         return served
 
-    pool.join_line, pool.leave_line, pool.acquire_now = joining, leaving, now  # type: ignore[method-assign]
-    pool._line.serve = unluckily  # type: ignore[method-assign]
+    pool.join_queue, pool.leave_queue, pool.acquire_now = joining, leaving, now  # type: ignore[method-assign]
+    pool._queue.serve = unluckily  # type: ignore[method-assign]
 
 
 async def _end_connections(dsn: str, deaths: list[int]) -> None:
@@ -304,7 +304,7 @@ async def _run(dsn: str, size: int, workers: list[Worker], deaths: list[int]) ->
     await other.execute("TRUNCATE written")
     database = Database(DatabaseOptions(min_size=0, max_size=size, acquire_timeout=5, application_name="under test"))
     await database.open(dsn)
-    _watch_the_line(database, model)
+    _watch_the_queue(database, model)
     run = Run(database, model)
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         group.create_task(_end_connections(dsn, deaths))

@@ -1,4 +1,4 @@
-"""Scopes: what sees them, what they hold, and what happens to those who outlive them."""
+"""Scopes: which code sees them, what they hold, and which error a task gets that outlives one."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from tests.database.helpers import opened, until, whole
 
 
 async def test_opening_a_scope_takes_no_connection(clone_dsn: str) -> None:
-    """A thousand open scopes on a pool of one, none of which has a connection."""
+    """A thousand open scopes on a pool of one hold no connection."""
     async with opened(clone_dsn, max_size=1, acquire_timeout=30) as (database, connection):
 
         async def idle(number: int) -> object:
@@ -63,7 +63,7 @@ async def test_concurrent_scopes_have_connections_of_their_own(
 
 
 async def test_a_nested_scope_survives_the_outer_rollback(database: Database, connection: ScopedConnection) -> None:
-    """Work in a scope of its own is kept when the transaction around it is undone."""
+    """Work in a separate scope is kept when the transaction around it is undone."""
     with pytest.raises(ZeroDivisionError):
         async with database.scope("outer"), connection.transaction():
             await connection.execute("CREATE TABLE undone ()")

@@ -1,4 +1,4 @@
-"""What a `session()` does with the connection does not reach the next user, whatever asyncpg's reset leaves."""
+"""What a `session()` does with the connection does not reach the next user, even if asyncpg's reset leaves it."""
 
 import asyncio
 import json

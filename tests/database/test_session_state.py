@@ -1,4 +1,4 @@
-"""Which statements change the session, told from their text."""
+"""Which statements change the session, recognized by their text."""
 
 import pytest
 
@@ -26,7 +26,7 @@ from service.database.session_state import Effects, effects_of
     ],
 )  # fmt: skip
 def test_what_changes_the_session_is_seen(query: str) -> None:
-    """Wherever it stands in the text, whatever comes before it."""
+    """At any place in the text, after any other text."""
     assert effects_of(query) & Effects.CHANGES_SESSION
 
 

@@ -1,4 +1,4 @@
-"""The schema changes while connections keep statements and types of it: the work goes on, or says that it is to be done again."""
+"""The schema changes while connections keep statements and types of it: the work goes on, or says that it must be repeated."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,7 +13,7 @@ from tests.database.helpers import opened, until, whole
 
 @pytest.fixture
 async def other(clone_dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """A connection beside the pool, which changes the schema."""
+    """A connection outside the pool, which changes the schema."""
     connection = await asyncpg.connect(clone_dsn)
     yield connection
     await connection.close()
@@ -125,7 +125,7 @@ async def test_a_statement_goes_on_after_the_change(
 async def test_what_was_done_before_in_a_transaction_is_not_repeated(
     two: Pool, other: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    """It says so, nothing is saved, and `run_transaction` does all of it again."""
+    """The error says so, nothing is saved, and `run_transaction` does all of it again."""
     database, connection = two
     await other.execute(NUMBERS)
     await on_both(two, "SELECT * FROM t")
@@ -166,7 +166,7 @@ async def test_a_made_anew_type_in_mid_transaction_is_named_too(
 async def test_a_block_is_fresh_only_until_something_was_done(
     two: Pool, other: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    """After a savepoint that did something, or a raw connection, nothing is begun anew behind the code's back."""
+    """After a savepoint that did something, or a raw connection, nothing is restarted behind the code's back."""
     database, connection = two
     await other.execute(NUMBERS)
     await on_both(two, "SELECT * FROM t")
@@ -203,7 +203,7 @@ async def test_a_write_that_was_done_is_not_done_twice(two: Pool, other: "asyncp
     await on_both(two, "SELECT p FROM t")
     async with database.scope("after"):
         await other.execute("ALTER TYPE pair ADD ATTRIBUTE z int")
-        with pytest.raises(CommitOutcomeUnknown, match="was carried out"):
+        with pytest.raises(CommitOutcomeUnknown, match="was executed"):
             await connection.fetch(insert)
         assert await connection.fetchval("SELECT count(*) FROM t") == 2
         assert len(await connection.fetch(insert)) == 1
@@ -331,7 +331,7 @@ async def test_prepared_statements_that_the_server_has_forgotten_are_prepared_ag
 
 
 async def test_a_mistake_in_the_arguments_is_one_after_preparing_again_too(two: Pool) -> None:
-    """The driver's own error, and nothing is begun anew for it in a transaction."""
+    """The driver's own error, and nothing is restarted for it in a transaction."""
     database, connection = two
     async with database.scope("mistake"):
         await connection.execute("CREATE TYPE pair AS (x int, y int)")
@@ -362,7 +362,7 @@ async def test_a_codec_for_a_type_made_anew_needs_a_new_connection(
 
 
 async def test_many_at_once_heal(two: Pool, other: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """While the schema changes all the time, none of them fails for it."""
+    """While the schema changes all the time, no statement fails for it."""
     database, connection = two
     await other.execute(NUMBERS)
     stop = asyncio.Event()

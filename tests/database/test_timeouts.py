@@ -1,4 +1,4 @@
-"""`timeout=` of a call, beside `command_timeout` and `statement_timeout` of the pool."""
+"""`timeout=` of a call, next to `command_timeout` and `statement_timeout` of the pool."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,7 +17,7 @@ LIMIT = "SHOW statement_timeout"
 
 @pytest.fixture
 async def limited(clone_dsn: str) -> AsyncIterator[ScopedConnection]:
-    """A pool of one whose statements have half a second on the server and one here, and a scope."""
+    """A pool of one; its statements have half a second on the server and one here, and a scope."""
     async with opened(clone_dsn, max_size=1, **LIMITS) as (database, connection):
         async with database.scope("limits"):
             await connection.execute("CREATE TABLE t (v text)", timeout=30)
@@ -139,7 +139,7 @@ async def test_a_failing_statement_with_a_longer_timeout_leaves_the_limits_as_th
 
 
 async def test_a_timeout_of_nothing_is_over_at_once(limited: ScopedConnection) -> None:
-    """As in asyncpg, by each method; what is no number is refused."""
+    """As in asyncpg, by each method; a value that is not a number is refused."""
     for timeout in (0, -1, -0.5):
         for call in (limited.fetch, limited.fetchrow, limited.fetchval, limited.execute):
             with pytest.raises(TimeoutError):

@@ -9,7 +9,7 @@ import pytest
 
 from service.database import DatabaseOptions, InvalidDsn
 from service.database.connect import Connector
-from service.database.failures import reason
+from service.database.driver_errors import reason
 from service.database.options import TlsMode
 from service.database.tls import encryption
 from tests.support.tls import AUTHORITY, CERTIFICATES, at_a_port
@@ -112,7 +112,7 @@ async def test_the_variable_can_ask_the_authorities_of_this_machine(
         assert await _encryption(_dsn(port)) == ALL
         assert await _encryption(_dsn(port, "sslmode=verify-full")) == ALL
         assert await _encryption(_dsn(port, f"sslmode=verify-ca&{ROOT}")) == CERTIFICATE
-        with pytest.raises(InvalidDsn, match="PGSSLROOTCERT=system, which goes with sslmode=verify-full alone"):
+        with pytest.raises(InvalidDsn, match="PGSSLROOTCERT=system, which requires sslmode=verify-full"):
             await _encryption(_dsn(port, "sslmode=require"))
     with at_a_port(server_dsn, "elsewhere") as port, pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
         await _encryption(_dsn(port, host="127.0.0.1"), remote="require")
@@ -164,7 +164,7 @@ async def test_what_was_set_elsewhere_holds_where_the_dsn_is_silent(
             await _encryption(_dsn(port))
         assert await _encryption(_dsn(port), configured="prefer") == "not encrypted"
         assert await _encryption(_dsn(port, "sslmode=disable")) == "not encrypted"
-        with pytest.raises(InvalidDsn, match="says require for sslmode, and the options say prefer"):
+        with pytest.raises(InvalidDsn, match="sets sslmode to require, but the options set it to prefer"):
             await _encryption(_dsn(port, "sslmode=require"), configured="prefer")
 
 
@@ -173,7 +173,7 @@ async def test_in_production_a_remote_server_is_asked_for_tls(
 ) -> None:
     """No connection without, unless somebody says so; who says `prefer` is told in the log what came of it."""
     with at_a_port(server_dsn, None) as port:
-        with pytest.raises(ConnectionError, match="say sslmode=disable in the DSN"):
+        with pytest.raises(ConnectionError, match="set sslmode=disable in the DSN"):
             await _encryption(_dsn(port, host=REMOTE), remote="require")
         with pytest.raises(ConnectionRefusedError) as caught:
             await _encryption(_dsn(1, host=REMOTE), remote="require")
@@ -193,7 +193,7 @@ async def test_a_server_of_the_variables_is_remote_or_not(server_dsn: str, monke
     with at_a_port(server_dsn, None) as port:
         monkeypatch.setenv("PGPORT", str(port))
         monkeypatch.setenv("PGHOST", REMOTE)
-        with pytest.raises(ConnectionError, match="say sslmode=disable in the DSN"):
+        with pytest.raises(ConnectionError, match="set sslmode=disable in the DSN"):
             await _encryption("postgresql:///postgres?user=postgres", remote="require")
         monkeypatch.setenv("PGHOST", "127.0.0.1")
         assert await _encryption("postgresql:///postgres?user=postgres", remote="require") == "not encrypted"

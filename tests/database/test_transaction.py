@@ -47,7 +47,7 @@ async def test_a_transaction_costs_no_reset(database: Database, connection: Scop
 async def test_any_exception_rolls_back(
     database: Database, connection: ScopedConnection, error: type[BaseException]
 ) -> None:
-    """Also those that are not `Exception`."""
+    """Also one that is not an `Exception`."""
     with pytest.raises(error):
         async with database.scope("write"), connection.transaction():
             await connection.execute(INSERT, 1)
@@ -205,7 +205,7 @@ async def test_a_write_where_the_code_itself_asked_to_read_is_the_servers_own_er
 async def test_a_write_that_the_server_refuses_as_a_standby_does_drops_the_connection(
     clone_dsn: str, database: Database, connection: ScopedConnection
 ) -> None:
-    """Nobody asked for a read-only transaction: `DatabaseUnavailable`, and the next connection may find the new primary."""
+    """Without `readonly`: `DatabaseUnavailable`, and the next connection may find the new primary."""
     async with database.scope("name"):
         name = await connection.fetchval("SELECT current_database()")
     async with opened(clone_dsn, max_size=1) as (demoted, through_demoted):
@@ -317,7 +317,7 @@ async def test_a_connection_that_dies_before_the_rollback_is_dropped(
 
 
 async def test_a_block_has_no_connection_before_it_begins(database: Database, connection: ScopedConnection) -> None:
-    """Whoever uses the object instead of the block is told."""
+    """Using the object instead of the block raises an error with the remedy."""
     async with database.scope("too early"):
         with pytest.raises(TransactionClosed, match="write `async with`"):
             _ = connection.transaction().lease

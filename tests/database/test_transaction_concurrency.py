@@ -21,7 +21,7 @@ async def _table(database: Database, connection: ScopedConnection) -> None:
 
 
 async def test_gathered_statements_outside_a_transaction_are_parallel(clone_dsn: str) -> None:
-    """Each has a connection of its own."""
+    """Each has another connection."""
     async with opened(clone_dsn, min_size=4, max_size=4) as (database, connection), database.scope("gather"):
         pids = await asyncio.gather(*(connection.fetchval("SELECT pg_backend_pid(), pg_sleep(0.1)") for _ in range(4)))
         assert len(set(pids)) == 4
@@ -86,7 +86,7 @@ async def test_a_block_that_waits_for_its_own_sibling_is_not_stuck_for_ever(clon
 async def test_a_failing_block_does_not_wait_for_its_siblings_block(
     database: Database, connection: ScopedConnection
 ) -> None:
-    """When `gather` fails, the transaction is rolled back although another task's savepoint is open; that task is told."""
+    """When `gather` fails, the transaction is rolled back although another task's savepoint is open; that task gets an error."""
     entered, leave = asyncio.Event(), asyncio.Event()
 
     async def lingering() -> None:
@@ -119,7 +119,7 @@ async def test_a_failing_block_does_not_wait_for_its_siblings_block(
 async def test_a_savepoint_whose_making_is_cancelled_undoes_nothing_else(
     database: Database, connection: ScopedConnection
 ) -> None:
-    """At whichever await the cancellation comes, the outer transaction commits what was done outside."""
+    """At whichever await the cancellation comes, the outer transaction commits the work outside the savepoint."""
     random.seed(11)
     for number in range(50):
         async with database.scope("cancelled savepoint"), connection.transaction():

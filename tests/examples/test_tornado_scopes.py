@@ -20,7 +20,7 @@ class Handler(ScopedHandler):
     """Writes down which scope each part of a request sees, and whether it is open still."""
 
     def note(self, part: str) -> None:
-        scope = self.settings["database"].frame().scope
+        scope = self.settings["database"].executor().scope
         self.settings["seen"].append((part, scope, not scope.closed))
 
     async def prepare(self) -> None:
@@ -104,4 +104,4 @@ async def test_requests_at_once_have_one_each(client: AsyncClient, seen: Seen, c
     assert all(scope.closed for _, scope, _ in seen)
     database: Database = cloned_container.database()
     with pytest.raises(NoActiveScope):
-        database.frame()
+        database.executor()

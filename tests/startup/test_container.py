@@ -22,12 +22,12 @@ async def test_a_scope_of_the_container_is_all_that_a_program_needs(closed_conta
     database = closed_container.database()
     async with container_scope(closed_container, "import") as container:
         assert container is closed_container
-        assert database.frame().scope.name == "import"
+        assert database.executor().scope.name == "import"
         counted = await asyncio.gather(*(container.user_service().list(0, 10) for _ in range(3)))
         assert counted == [[], [], []]
     assert not database.is_open
     with pytest.raises(NoActiveScope):
-        database.frame()
+        database.executor()
 
 
 async def test_an_exception_comes_through_and_the_pool_is_closed(closed_container: Container) -> None:

@@ -1,4 +1,4 @@
-"""asyncpg's connection, which notes what a reset does not undo."""
+"""A subclass of asyncpg's connection that records changes which a reset does not undo."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import asyncpg
 
 
 @lru_cache(maxsize=64)
-def tracked(connection_class: type[asyncpg.Connection[asyncpg.Record]]) -> Any:
-    """A subclass with an attribute `altered`: whether codecs, listeners or loggers were set since that was last `False`.
+def tracked_class(connection_class: type[asyncpg.Connection[asyncpg.Record]]) -> Any:
+    """Return a subclass with an attribute `altered`: whether codecs, listeners or loggers were set since it was `False`.
 
-    asyncpg keeps them in Python, where `RESET ALL` does not reach. What they were before, it does not say.
+    asyncpg stores them in Python, which `RESET ALL` does not reach, and does not say what they were before.
     """
 
     class Tracked(connection_class):  # type: ignore[misc, valid-type]
         __slots__ = ("altered",)
 
-    def noting(name: str) -> Any:
+    def tracking(name: str) -> Any:
         original = getattr(connection_class, name)
 
         def method(self: Any, *args: Any, **options: Any) -> Any:
@@ -28,7 +28,7 @@ def tracked(connection_class: type[asyncpg.Connection[asyncpg.Record]]) -> Any:
         return method
 
     for name in _ALTERING:
-        setattr(Tracked, name, noting(name))
+        setattr(Tracked, name, tracking(name))
     return Tracked
 
 

@@ -1,4 +1,4 @@
-"""What a program does with each connection before its first use."""
+"""The program's `init` functions, which set up each connection before its first use."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ import asyncpg
 from service.database.errors import DatabaseUnavailable
 
 Init = Callable[["asyncpg.Connection[asyncpg.Record]"], Awaitable[None]]
-"""An async function that is given asyncpg's connection."""
+"""An async function that gets asyncpg's connection."""
 
 
-def in_order(init: Init | Sequence[Init]) -> tuple[Init, ...]:
-    """The functions, of which there may be one, several or none."""
+def as_tuple(init: Init | Sequence[Init]) -> tuple[Init, ...]:
+    """Return one function or several as a tuple."""
     return (init,) if callable(init) else tuple(init)
 
 
-async def initialise(connection: asyncpg.Connection[asyncpg.Record], functions: Sequence[Init], seconds: float) -> None:
-    """Await the functions in their order, all within `seconds`.
+async def run_init(connection: asyncpg.Connection[asyncpg.Record], functions: Sequence[Init], seconds: float) -> None:
+    """Await the functions in order, each within `seconds`.
 
-    When one raises, closes the connection or leaves a transaction open, the connection is ended and `DatabaseUnavailable`
-    names the function, with its error as the cause.
+    Raises:
+        DatabaseUnavailable: A function raised, closed the connection or left a transaction open. The message names it, its
+            error is the cause, and the connection is closed.
     """
     for function in functions:
         try:
             async with asyncio.timeout(seconds):
                 await function(connection)
-            _check_left(connection)
+            _check_usable(connection)
         except BaseException as error:
             connection.terminate()
             if not is_failure(error):
@@ -37,8 +38,8 @@ async def initialise(connection: asyncpg.Connection[asyncpg.Record], functions: 
             raise DatabaseUnavailable(f"init {name} failed: {type(error).__name__}: {error}") from error
 
 
-def _check_left(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Raises `asyncpg.InterfaceError` for a connection on which a statement would fail, or would never be committed."""
+def _check_usable(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Raise `asyncpg.InterfaceError` if the connection is closed, or in a transaction that no block would commit."""
     if connection.is_closed():
         raise asyncpg.InterfaceError("it closed the connection")
     if connection.is_in_transaction():
@@ -46,7 +47,7 @@ def _check_left(connection: asyncpg.Connection[asyncpg.Record]) -> None:
 
 
 def is_failure(error: BaseException) -> bool:
-    """Whether the program's function failed. A `CancelledError` may come from a task that it awaits, and not be for us."""
+    """Return whether the program's function failed. A `CancelledError` from a task it awaits is a failure too."""
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         return task is not None and not task.cancelling()

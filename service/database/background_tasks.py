@@ -1,4 +1,4 @@
-"""What a pool does beside its callers."""
+"""The background tasks of a pool."""
 
 import asyncio
 import logging
@@ -8,8 +8,8 @@ from typing import Any
 logger = logging.getLogger("service.database")
 
 
-class Tasks:
-    """Tasks with names, whose failures are logged."""
+class BackgroundTasks:
+    """A set of named tasks. Their failures are logged."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: str) -> None:
         self._loop = loop
@@ -17,7 +17,7 @@ class Tasks:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Do it in a task of its own."""
+        """Run `work` in a new task."""
         task = self._loop.create_task(work, name=f"{self._owner} pool: {name}")
         self._tasks.add(task)
         task.add_done_callback(self._finished)
@@ -28,12 +28,12 @@ class Tasks:
         if not task.cancelled() and (error := task.exception()):
             logger.error("%s failed: %r", task.get_name(), error, exc_info=error)
 
-    async def wait_beside(self, endless: asyncio.Task[None]) -> None:
-        """Wait until all that there are now have ended, but for one that has no end."""
+    async def wait_except(self, endless: asyncio.Task[None]) -> None:
+        """Wait until the present tasks have ended, except for one that does not end."""
         await asyncio.wait(self._tasks - {endless})
 
     async def end(self, timeout: float) -> None:
-        """Wait for all of them for so many seconds, and cancel the rest."""
+        """Wait for all tasks for `timeout` seconds, and cancel the unfinished ones."""
         if not self._tasks:
             return
         _, unfinished = await asyncio.wait(self._tasks, timeout=timeout)

@@ -6,16 +6,16 @@ from threading import get_ident
 from service.database.errors import WrongEventLoop
 
 
-class OwnLoop:
-    """The loop that runs where this is made."""
+class BoundLoop:
+    """The event loop that runs when this is created."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self._thread = get_ident()
 
     def check(self) -> None:
-        """Raises `WrongEventLoop` in another loop."""
-        # Asking for the running loop asks the system for the process: here only where the answer is in doubt.
+        """Raise `WrongEventLoop` in another loop."""
+        # asyncio.get_running_loop() calls os.getpid(): ask only if the thread does not answer the question
         here = get_ident() == self._thread and self.loop.is_running()
         if not here and asyncio.get_running_loop() is not self.loop:
             raise WrongEventLoop(

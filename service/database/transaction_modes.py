@@ -1,4 +1,4 @@
-"""What a transaction asks of the server: isolation, read-only, deferrable."""
+"""The modes of a transaction: isolation, read-only, deferrable."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,10 +17,10 @@ class Modes:
     readonly: bool
     deferrable: bool
     begin: str
-    """The BEGIN that asks for them."""
+    """The BEGIN with these modes."""
 
     def include(self, asked: "Modes") -> bool:
-        """Whether a savepoint inside such a transaction has what it asks for. asyncpg too wants the very same isolation."""
+        """Return whether a savepoint in this transaction has the modes `asked`. The isolation must be equal, as in asyncpg."""
         return (
             (asked.isolation is None or asked.isolation == self.isolation)
             and self.readonly >= asked.readonly
@@ -30,9 +30,10 @@ class Modes:
 
 @lru_cache(maxsize=64)
 def modes(isolation: Isolation | None, readonly: bool, deferrable: bool) -> Modes:
-    """The modes with these options, by position: a cache's key of keywords costs twice as much.
+    """Return the modes with these options; positional, because keywords make the cache's key twice as expensive.
 
-    Raises `ValueError` for an isolation that is none of the four.
+    Raises:
+        ValueError: The isolation is not one of the four.
     """
     if isolation is not None and isolation not in _LEVELS:
         raise ValueError(f"isolation must be one of {', '.join(_LEVELS)}, not {isolation!r}")
@@ -47,3 +48,4 @@ def modes(isolation: Isolation | None, readonly: bool, deferrable: bool) -> Mode
 
 
 PLAIN = modes(None, False, False)
+"""The server's defaults."""
