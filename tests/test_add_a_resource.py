@@ -74,8 +74,8 @@ def test_a_resource_added_by_the_how_to_passes_the_suite(copy: Path, alone: bool
     makefile = (ROOT / "Makefile").read_text()
     in_the_suite = re.findall(r"^IN_THE_SUITE := (.*)$", makefile, re.MULTILINE)[0]
     group = ["-m", f"alone and {in_the_suite}"] if alone else ["-n", "auto", "-m", f"not alone and {in_the_suite}"]
-    itself = "--deselect=tests/test_add_a_resource.py"
-    _run(copy, sys.executable, "-m", "pytest", "-q", itself, *group)
+    options = ["-q", "--tb=native", "--deselect=tests/test_add_a_resource.py"]
+    _run(copy, sys.executable, "-m", "pytest", *options, *group)
 
 
 def _snippets(section: str) -> list[str]:

@@ -16,7 +16,7 @@ from tests.faults.load import BACK, CLIENTS, PATIENCE, fetch, serving
 from tests.faults.servers import Server
 from tests.support.processes import answer, end, free_port, run, running
 
-DROP_ALL = "DROP TABLE rows, items, users, idempotency_keys, rate_limits, alembic_version"
+DROP_ALL = "DO $$ BEGIN DROP SCHEMA public CASCADE; CREATE SCHEMA public; END $$"
 REVISION = "SELECT version_num FROM alembic_version"
 
 
