@@ -3,7 +3,7 @@
 The graph is synchronous: nothing depends on `pool`, which only opens and closes what `database` is. So every other
 provider returns its object at once, in a request, a job, a script or a test.
 
-A class that is configured takes its section of the settings whole. A new feature is added at the two places marked
+A class with a section of the settings for itself takes the section whole. A new feature is added at the two places marked
 `new feature`: its imports, and its section.
 """
 

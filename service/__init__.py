@@ -1,4 +1,8 @@
-"""The service: users and items on one declarative container."""
+"""The service: users and items on one declarative container.
+
+`main` and `cli` are the entry points; `app` assembles the application. Features have packages with the same file names in
+each: `router`, `service`, `repository`, `schemas`, `errors`, `settings`.
+"""
 
 import sys
 import warnings

@@ -1,4 +1,4 @@
-"""`python -m service` is `poolkeeper`."""
+"""Runs the command `poolkeeper`, as `python -m service`."""
 
 from service.cli.commands import main
 

@@ -111,7 +111,7 @@ def test_four_processes_that_migrate_at_once_do_it_once(folder: Path) -> None:
     """On one new embedded server: one of them makes the schema, and the others find it."""
     with ThreadPoolExecutor(4) as threads:
         results = list(threads.map(lambda _: run("poolkeeper", "migrate", cwd=folder), range(4)))
-    assert sorted(result.stdout for result in results) == [*[f"at {HEAD} already\n"] * 3, f"from base to {HEAD}\n"]
+    assert sorted(result.stdout for result in results) == [*[f"already at {HEAD}\n"] * 3, f"from base to {HEAD}\n"]
     assert not _server_runs(folder)
 
 
@@ -177,8 +177,8 @@ def test_a_port_in_use_is_one_message(folder: Path) -> None:
         result = run("poolkeeper", "serve", "--port", str(port), cwd=folder)
     assert result.returncode == 1
     assert result.stderr == (
-        f"Cannot listen at 127.0.0.1:{port}: Address already in use. "
-        f"Stop what uses it, or choose another: --port {port + 1}, or `make run PORT={port + 1}`\n"
+        f"Cannot listen on 127.0.0.1:{port}: Address already in use. "
+        f"Stop the program that uses it, or choose another port: --port {port + 1}, or `make run PORT={port + 1}`\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""What `poolkeeper check` tries, before a new version is let near its database."""
+"""The checks of `poolkeeper check`, which runs before a new version starts."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ ABSENT = """
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was tried. `said`: what was found, or what is wrong and what to do."""
+    """A check and its result. `said`: what was found, or what is wrong and what to do."""
 
     name: str
     passed: bool
@@ -39,7 +39,7 @@ class Check:
 
 
 async def checks(postgres: PostgresServer) -> AsyncIterator[Check]:
-    """Tries connection, privileges, schema and clock, in this order; without a connection, only that."""
+    """Try connection, privileges, schema and clock, in this order. Stop if there is no connection."""
     started = perf_counter()
     try:
         connection = await postgres.connect()
@@ -64,7 +64,7 @@ async def _privileges(connection: "asyncpg.Connection[asyncpg.Record]") -> Check
     if missing:
         return Check("privileges", False, f"{user} lacks {', '.join(missing)}: GRANT them")
     if absent := [row[0] for row in await connection.fetch(ABSENT, HISTORY.tables)]:
-        return Check("privileges", False, f"{', '.join(absent)}: not there yet")
+        return Check("privileges", False, f"{', '.join(absent)} do not exist yet")
     return Check("privileges", True, f"{user} may read and write {', '.join(HISTORY.tables)}")
 
 

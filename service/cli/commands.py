@@ -1,4 +1,4 @@
-"""`poolkeeper`: serve, migrate, and look at configuration and graph."""
+"""The subcommands of `poolkeeper`."""
 
 import asyncio
 import errno
@@ -28,27 +28,27 @@ T = TypeVar("T")
 _LAST_PORT = 65_535
 
 app = typer.Typer(name="poolkeeper", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-migrations = typer.Typer(invoke_without_command=True, help="Bring the database schema to a revision.")
+migrations = typer.Typer(invoke_without_command=True, help="Migrate the database schema to a revision.")
 app.add_typer(migrations, name="migrate")
-users = typer.Typer(no_args_is_help=True, help="Users of the service.")
+users = typer.Typer(no_args_is_help=True, help="Manage users.")
 app.add_typer(users, name="user")
 
 
 @app.command()
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen at.", min=0, max=_LAST_PORT)] = 8000,
-    workers: Annotated[int, typer.Option(help="Processes that serve.", min=1)] = 1,
-    reload: Annotated[bool, typer.Option(help="Start again when a file changes.")] = False,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.", min=0, max=_LAST_PORT)] = 8000,
+    workers: Annotated[int, typer.Option(help="Number of worker processes.", min=1)] = 1,
+    reload: Annotated[bool, typer.Option(help="Restart when a file changes.")] = False,
 ) -> None:
     """Serve over HTTP until Ctrl-C."""
-    import uvicorn  # noqa: PLC0415 - no other command needs it
+    import uvicorn  # noqa: PLC0415 - only this command needs it
 
-    settings = Settings()  # a mistake ends it here, before any worker starts
+    settings = Settings()  # a mistake ends the command before any worker starts
     settings.require_for_serving()
     host = host.removeprefix("[").removesuffix("]")  # as in a URL
     _check_free(host, port)
-    if settings.documentation_enabled and port:  # 0 is one that uvicorn finds, and says
+    if settings.documentation_enabled and port:  # 0: uvicorn picks a port and logs it
         typer.echo(f"Documentation: http://{authority(host, port)}/docs")
     uvicorn.run(
         "service.main:app",
@@ -67,12 +67,12 @@ def serve(
 def migrate(
     context: typer.Context,
     to: Annotated[
-        str, typer.Option(help="Revision to go to, up or down; `head`, or `base` for an empty database.")
+        str, typer.Option(help="Revision to migrate to, up or down; `head` is the newest, `base` an empty database.")
     ] = "head",
     sql: Annotated[bool, typer.Option(help="Print the SQL instead of running it.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Go down without being asked.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Go down without asking.")] = False,
 ) -> None:
-    """Bring the database schema to a revision."""
+    """Migrate the database schema to a revision."""
     if context.invoked_subcommand is not None:
         return
     from service.migrations import runner  # noqa: PLC0415 - imports Alembic and SQLAlchemy
@@ -82,12 +82,12 @@ def migrate(
         return
     down_from = None if yes or to == "head" else _agreed(to)
     before, after = _with_database(lambda postgres: runner.migrate(postgres.connect, to, down_from=down_from))
-    typer.echo(f"at {after or 'base'} already" if before == after else f"from {before or 'base'} to {after or 'base'}")
+    typer.echo(f"already at {after or 'base'}" if before == after else f"from {before or 'base'} to {after or 'base'}")
 
 
 @migrations.command()
 def status() -> None:
-    """Say which revision the schema has. Exit status 1 when it is behind the code."""
+    """Print the revision of the schema. Exit status 1 if it is behind the code."""
     from service.migrations import runner  # noqa: PLC0415 - imports Alembic and SQLAlchemy
 
     applied = _with_database(lambda postgres: runner.applied(postgres.connect))
@@ -100,9 +100,12 @@ def status() -> None:
 
 
 def _agreed(to: str) -> str | None:
-    """Where the schema is before it goes down; `None` when it does not. Asks in production, and beside other sessions.
+    """Ask before the schema goes down, in production or if there are other sessions.
 
-    Raises `MigrationError` when that is not wanted, or nobody is there to be asked.
+    Raises `MigrationError` if the answer is no, or there is no terminal to ask at.
+
+    Returns:
+        The revision before going down; `None` if `to` is not further down.
     """
     from service.migrations import runner  # noqa: PLC0415 - imports Alembic and SQLAlchemy
 
@@ -117,10 +120,10 @@ def _agreed(to: str) -> str | None:
             *(f"  {name}: {what}" for name, what in descent.undone),
         ]
         lost += ["This is production."] if is_production else []
-        lost += [f"Others are connected to this database: {sessions}."] if sessions else []
+        lost += [f"Other sessions are connected to this database: {sessions}."] if sessions else []
         typer.echo("\n".join(lost), err=True)
         if not sys.stdin.isatty():
-            raise MigrationError("Nothing was changed. To do it all the same, say so: --yes")
+            raise MigrationError("Nothing was changed. To go down anyway, add --yes")
         if not typer.confirm("Go down?", err=True):
             raise MigrationError("Nothing was changed")
     return descent.before
@@ -128,10 +131,10 @@ def _agreed(to: str) -> str | None:
 
 @users.command("create")
 def create_user(
-    email: Annotated[str, typer.Argument(help="The e-mail address.")],
-    admin: Annotated[bool, typer.Option("--admin", help="May read and change everything.")] = False,
+    email: Annotated[str, typer.Argument(help="E-mail address of the user.")],
+    admin: Annotated[bool, typer.Option("--admin", help="Allow the user to read and change everything.")] = False,
 ) -> None:
-    """Create a user, or the first admin. The password is asked for, or is the line that is piped in."""
+    """Create a user or an admin. Asks for the password, or reads a line from a pipe."""
 
     async def create() -> User:
         async with container_scope(Container(), "user create") as container, container.connection().transaction():
@@ -157,7 +160,7 @@ def create_user(
 
 @app.command()
 def config() -> None:
-    """Print the configuration in force, and where each value came from. Secrets are masked."""
+    """Print all settings with the source of each value. Secrets are masked."""
     settings = Settings()
     for key, value in shown(settings):
         typer.echo(f"{key} = {value}    # {settings.origin(key)}")
@@ -165,7 +168,7 @@ def config() -> None:
 
 @app.command()
 def check() -> None:
-    """Try configuration, connection, privileges, schema revision and clock. Exit status 1 when one fails."""
+    """Check configuration, connection, privileges, schema revision and clock. Exit status 1 if one fails."""
     settings = Settings()
     settings.require_for_serving()
     typer.echo(f"ok      configuration: {settings.environment}")
@@ -191,7 +194,7 @@ def _password() -> str:
     if sys.stdin.isatty():
         typed: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
         return typed
-    return sys.stdin.readline().rstrip("\r\n")  # a file from Windows has both
+    return sys.stdin.readline().rstrip("\r\n")  # files from Windows end lines with both
 
 
 def _with_database(work: Callable[[PostgresServer], Awaitable[T]]) -> T:
@@ -211,15 +214,15 @@ def _check_free(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             other = port + 1 if port < _LAST_PORT else port - 1
-            hint = f"Stop what uses it, or choose another: --port {other}, or `make run PORT={other}`"
+            hint = f"Stop the program that uses it, or choose another port: --port {other}, or `make run PORT={other}`"
             if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-                hint = "--host takes a name or an address of this machine"
-            typer.echo(f"Cannot listen at {authority(host, port)}: {error.strerror}. {hint}", err=True)
+                hint = "--host must be a name or an address of this machine"
+            typer.echo(f"Cannot listen on {authority(host, port)}: {error.strerror}. {hint}", err=True)
             raise typer.Exit(1) from error
 
 
 def main() -> None:
-    """The command. A mistake in the configuration ends it with status 78, any other known failure with 1."""
+    """Run the command. A mistake in the configuration ends it with status 78, another known failure with 1."""
     try:
         app()
     except ConfigurationError as error:

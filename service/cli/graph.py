@@ -1,4 +1,4 @@
-"""The container's graph as a Mermaid picture, read from the container itself."""
+"""The container's graph as a Mermaid flowchart."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +8,7 @@ from dependency_injector.containers import Container
 
 
 def mermaid(container: Container) -> str:
-    """A flowchart: an arrow goes from a provider to what it is made of; a resource owns a lifetime."""
+    """Return a flowchart with an arrow from each provider to its arguments. Resources are marked as owners of a lifetime."""
     lines = ["flowchart LR"]
     names = {id(provider): name for name, provider in container.providers.items()}
     for name, provider in container.providers.items():
@@ -33,7 +33,7 @@ def _shape(provider: providers.Provider[Any]) -> str:
 
 
 def _parts(provider: providers.Provider[Any]) -> Iterator[providers.Provider[Any]]:
-    """What a provider is made of, seen through `settings.provided.x.y` to `settings`."""
+    """Yield the providers among a provider's arguments; `settings.provided.x.y` counts as `settings`."""
     choices = [provider.selector, *provider.providers.values()] if isinstance(provider, providers.Selector) else []
     for part in [*choices, *getattr(provider, "args", ()), *getattr(provider, "kwargs", {}).values()]:
         if isinstance(part, providers.Provider):

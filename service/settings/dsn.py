@@ -1,4 +1,4 @@
-"""What the DSN says beside the settings: it beats every default, and contradicts nothing that was set."""
+"""Settings that the DSN names: they override defaults, and must agree with settings from other sources."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,15 +12,15 @@ from service.settings.sources import ConfigurationError, Origins
 _DSN = "database.dsn"
 _PASSWORD = "database.password"  # noqa: S105 - the name of a key
 _VARIABLES = {"sslmode": "PGSSLMODE", "application_name": "PGAPPNAME"}
-"""Of libpq's variables those that stand for a setting. They fill in what neither the DSN nor a setting says, as in libpq."""
+"""libpq's variables for settings. As in libpq, they apply if neither the DSN nor a setting has a value."""
 _UNMET = {"PGCHANNELBINDING": ("require",), "PGGSSENCMODE": ("require",), "PGREQUIREAUTH": ()}
-"""Variables of libpq that ask for protection which asyncpg does not have, with the values that do; none are all."""
+"""libpq's variables that require a protection that asyncpg lacks, with the values that require it; no value is all values."""
 
 
 def named_in_dsn(database: DatabaseSettings, origins: Origins) -> dict[str, Any]:
-    """The settings of `database` that the DSN, or a variable of libpq, gives, by name. Their origins are written down.
+    """Return the settings of `database` that the DSN or a variable of libpq names, and record their origins.
 
-    Raises `ConfigurationError`, which names both sources, for a setting that says otherwise than the DSN.
+    Raises `ConfigurationError` with both sources if a setting differs from the DSN.
     """
     dsn = parse(None if database.dsn is None else database.dsn.get_secret_value())
     _refuse_contradictions(dsn, database, origins)
@@ -38,19 +38,19 @@ def named_in_dsn(database: DatabaseSettings, origins: Origins) -> dict[str, Any]
 def _refuse_contradictions(dsn: Dsn, database: DatabaseSettings, origins: Origins) -> None:
     mistakes = [
         f"database.{name} ({origins.of(f'database.{name}')}) is {getattr(database, name)}, and {_DSN} "
-        f"({origins.of(_DSN)}) says {value}: keep one of them"
+        f"({origins.of(_DSN)}) has {value}; keep one of them"
         for name, value in dsn.options.items()
         if origins.is_set(f"database.{name}") and getattr(database, name) != value
     ]
     password = None if database.password is None else database.password.get_secret_value()
-    # one in a file may be newer: it is there to be rotated
+    # a password in a secret file may be newer, after a rotation
     if dsn.password and password and password != dsn.password and origins.file(_PASSWORD) is None:
         mistakes.append(
-            f"{_PASSWORD} ({origins.of(_PASSWORD)}) is another than the one in {_DSN} ({origins.of(_DSN)}): keep one of them"
+            f"{_PASSWORD} ({origins.of(_PASSWORD)}) is not the password in {_DSN} ({origins.of(_DSN)}); keep one of them"
         )
     for variable, values in _UNMET.items():
         if (asked := environment_variable(variable)) is not None and (asked in values or not values):
-            mistakes.append(f"environment variable {variable}: asyncpg cannot do what it asks for: unset it")
+            mistakes.append(f"environment variable {variable}: asyncpg does not support it; unset it")
     if database.dsn is not None:
         mistakes += _misspelt()
     if mistakes:
@@ -58,7 +58,7 @@ def _refuse_contradictions(dsn: Dsn, database: DatabaseSettings, origins: Origin
 
 
 def _misspelt() -> Iterator[str]:
-    """What is wrong with libpq's variables that asyncpg reads: else each connection would fail, and the start would not."""
+    """Yield the mistakes in libpq's variables that asyncpg reads. Otherwise the start would succeed, and each connection fail."""
     for name, choices in CHOICES.items():
         variable = f"PG{name.replace('_', '').upper()}"
         if environment_variable(variable) not in {None, *choices}:

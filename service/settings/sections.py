@@ -1,4 +1,4 @@
-"""The sections of the configuration, each with its defaults. Those of a feature lie with it."""
+"""Sections of the settings that belong to no feature, with their defaults."""
 
 from pathlib import Path
 
@@ -11,14 +11,14 @@ from service.database.dsn import parse
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class DatabaseSettings(DatabaseOptions):
-    """Where PostgreSQL is, and how the pool behaves."""
+    """The address of PostgreSQL, and the pool's limits."""
 
     dsn: SecretStr | None = None
-    """`postgresql://user:password@host:port/database`. Without it, development and test start a server of their own."""
+    """`postgresql://user:password@host:port/database`. Without it, development and test start an embedded server."""
     password: SecretStr | None = None
-    """Takes precedence over the DSN's. In a file of the secrets directory it is read again for each new connection."""
+    """Overrides the DSN's password. In the secrets directory it is read again for each new connection."""
     migrate_on_start: bool | None = None
-    """`None`: in development and test."""
+    """`None`: only in development and test."""
 
     @field_validator("dsn")
     @classmethod
@@ -31,22 +31,22 @@ class DatabaseSettings(DatabaseOptions):
 
 
 class EmbeddedSettings(BaseModel):
-    """The PostgreSQL that development starts by itself."""
+    """The embedded PostgreSQL of development and test."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data_dir: Path = Path(".poolkeeper/postgres")
-    """Where development keeps its data, relative to the working directory. Tests use a temporary folder."""
+    """The data folder in development, relative to the working directory. Tests use a temporary folder."""
 
 
 class PerformanceSettings(BaseModel):
-    """What makes the service fast and could be done without. docs/performance.md has what each is worth."""
+    """Optimisations that can be switched off. docs/performance.md has the gain of each."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     prepared_routes: bool = True
-    """Whether routes are prepared at the start, as far as they can be; otherwise FastAPI does everything for each request."""
+    """Prepare routes at the start where possible, so that FastAPI does less for each request."""
     batched_admission: bool = True
-    """Whether requests are read in batches while many wait for a connection. It takes the protocol of `poolkeeper serve`."""
+    """Read requests in batches while many wait for a connection. Needs the protocol that `poolkeeper serve` uses."""
     freeze_gc: bool = True
-    """Whether Python's garbage collector leaves alone what was there at the start, and looks less often at the rest."""
+    """Exclude the objects of the start from Python's garbage collection, and collect the others less often."""

@@ -1,7 +1,7 @@
-"""What can be configured, and where each value came from.
+"""All settings, with their sections.
 
-Sources, strongest first: environment variables (`POOLKEEPER_DATABASE__DSN`, and `DATABASE_URL` for that one), files in
-`POOLKEEPER_SECRETS_DIR`, `config/<environment>.toml`, `config/base.toml`, the defaults here.
+Sources, strongest first: environment variables (`POOLKEEPER_DATABASE__DSN`, or `DATABASE_URL` for the same setting), files in
+`POOLKEEPER_SECRETS_DIR`, `config/<environment>.toml`, `config/base.toml`, the defaults of the sections.
 """
 
 from collections.abc import Iterator, Mapping
@@ -38,11 +38,11 @@ from service.web.hosts import ANY, LOCAL_HOSTS
 from service.web.settings import HttpSettings
 
 _LOCAL = frozenset({"development", "test"})
-"""Environments that may start a PostgreSQL of their own, and migrate by themselves."""
+"""Environments that may start an embedded PostgreSQL, and migrate when they start."""
 
 
 class Settings(BaseSettings):
-    """All settings, validated. Raises `ConfigurationError`, which names the key and its source."""
+    """All settings, validated. Raises `ConfigurationError` with the key and the source of each mistake."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX, env_nested_delimiter=NESTED, extra="forbid", frozen=True, hide_input_in_errors=True
@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The order of sources, each recorded."""
+        """Return the sources in order. Each records the keys that it sets."""
         return sources(settings_cls, init_settings)
 
     @model_validator(mode="after")
@@ -100,11 +100,11 @@ class Settings(BaseSettings):
     def _leaves_connections_to_others(self) -> Self:
         most = self.database.max_size - 1
         if self.bulk.max_exports is not None and self.bulk.max_exports > most:
-            raise ValueError(f"bulk.max_exports: must be below database.max_size, that is at most {most}")
+            raise ValueError(f"bulk.max_exports: must be below database.max_size, so at most {most}")
         return self
 
     def require_for_serving(self) -> None:
-        """Raises `ConfigurationError` for what is missing that a server has to know, and a migration does not."""
+        """Raise `ConfigurationError` for missing settings that a server needs and a migration does not."""
         if self.is_local:
             return
         missing = []
@@ -120,57 +120,57 @@ class Settings(BaseSettings):
 
     @property
     def environment(self) -> str:
-        """The environment's name, from `POOLKEEPER_ENV`."""
+        """Return the environment's name, from `POOLKEEPER_ENV`."""
         return self._environment
 
     @property
     def is_local(self) -> bool:
-        """Whether this is development or test."""
+        """Return whether the environment is development or test."""
         return self.environment in _LOCAL
 
     @property
     def migrate_on_start(self) -> bool:
-        """Whether the schema is brought up to date when the service starts."""
+        """Return whether the service migrates the schema when it starts."""
         configured = self.database.migrate_on_start
         return self.is_local if configured is None else configured
 
     @property
     def auth_mode(self) -> Literal["token", "open"]:
-        """How a caller is known."""
+        """Return the mode of authentication."""
         return self.auth.mode or ("open" if self.is_local else "token")
 
     @property
     def bulk_slots(self) -> int:
-        """How many imports and exports run at once in this process."""
+        """Return how many imports and exports this process runs at the same time."""
         configured = self.bulk.max_exports
         return min(2, self.database.max_size - 1) if configured is None else configured
 
     @property
     def documentation_enabled(self) -> bool:
-        """Whether the service shows its documentation."""
+        """Return whether the service serves its documentation."""
         configured = self.documentation.enabled
         return self.is_local if configured is None else configured
 
     @property
     def allowed_hosts(self) -> tuple[str, ...]:
-        """The hosts that the service answers to."""
+        """Return the hosts that the service answers to."""
         return self.http.allowed_hosts or LOCAL_HOSTS
 
     @property
     def embedded_data_dir(self) -> Path | None:
-        """Where the embedded server keeps its data; `None` in tests: in a temporary folder."""
+        """Return the data folder of the embedded server. `None` in tests, which use a temporary folder."""
         return None if self.environment == "test" else self.embedded.data_dir
 
     def origin(self, key: str) -> str:
-        """Where the value of a dotted key came from, for people."""
+        """Return the source of a dotted key's value, as text for people."""
         return self._origins.of(key)
 
     def dsn(self) -> str | None:
-        """The DSN, read anew where it lies in the secrets directory."""
+        """Return the DSN. In the secrets directory it is read at each call."""
         return self._secret("database.dsn", self.database.dsn)
 
     def database_password(self) -> str | None:
-        """The password, read anew where it lies in the secrets directory."""
+        """Return the database password. In the secrets directory it is read at each call."""
         return self._secret("database.password", self.database.password)
 
     def _secret(self, key: str, value: SecretStr | None) -> str | None:
@@ -180,22 +180,24 @@ class Settings(BaseSettings):
 
 
 def _fit_production(settings: Settings) -> None:
-    """Raises `ValueError` for what is handy elsewhere and wrong in production."""
+    """Raise `ValueError` for settings that are not allowed in production."""
     if settings.database.migrate_on_start:
-        raise ValueError("database.migrate_on_start: production never migrates at start: run `poolkeeper migrate`")
+        raise ValueError(
+            "database.migrate_on_start: not allowed in production; run `poolkeeper migrate` before the start"
+        )
     if settings.diagnostics.enabled:
-        raise ValueError("diagnostics.enabled: production does not show how it behaves")
+        raise ValueError("diagnostics.enabled: not allowed in production")
     if ANY in settings.http.allowed_hosts:
-        raise ValueError("http.allowed_hosts: production answers to names that are given, not to *")
+        raise ValueError("http.allowed_hosts: '*' is not allowed in production; list each host")
     if ANY in settings.http.allowed_origins:
-        raise ValueError("http.allowed_origins: production lets the pages of origins that are given call it, not of *")
+        raise ValueError("http.allowed_origins: '*' is not allowed in production; list each origin")
 
 
 def shown(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Each dotted key with its value for people, also where the DSN gives it; secrets masked."""
+    """Yield each dotted key with its value as text, values from the DSN included, with secrets masked."""
     yield "environment", settings.environment
     values = settings.model_dump()
-    values["database"] |= settings._named_in_dsn  # noqa: SLF001 - a method in all but form
+    values["database"] |= settings._named_in_dsn  # noqa: SLF001 - belongs to the class
     yield from _shown(values)
 
 

@@ -1,4 +1,4 @@
-"""Where settings come from, and how a mistake in them is said. `settings.py` says what they are."""
+"""The sources of settings, and the messages for mistakes in them."""
 
 import os
 import tomllib
@@ -22,22 +22,22 @@ from service.database.environment import environment_variable
 ENV_PREFIX = "POOLKEEPER_"
 NESTED = "__"
 EXIT_STATUS = 78
-"""EX_CONFIG of sysexits.h: something was found in an unconfigured or misconfigured state."""
+"""EX_CONFIG of sysexits.h: an error in the configuration."""
 
-_OF_THE_LOADER = {"ENV", "CONFIG_DIR", "SECRETS_DIR"}
+_NOT_SETTINGS = {"ENV", "CONFIG_DIR", "SECRETS_DIR"}
 _KNOWN_ENVIRONMENTS = {"development", "test", "production"}
 
 
 _FOLDERS = (Path("config"), Path(__file__).parents[2] / "config")
-"""Where the files are looked for: in the working directory, else beside the code."""
+"""Folders with the TOML files, the first that exists: in the working directory, or next to the code."""
 
 
 class ConfigurationError(Exception):
-    """The configuration has a mistake. The message names each key and its source, and no secret."""
+    """The settings have mistakes. The message names the key and source of each, and contains no secret."""
 
 
 class Origins:
-    """Which source gave each dotted key. The strongest is asked first, and so is the one that is remembered."""
+    """The source of each dotted key. Sources are read strongest first, and the first one that sets a key counts."""
 
     def __init__(self) -> None:
         self._labels: dict[str, str] = {}
@@ -45,7 +45,7 @@ class Origins:
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """While this is open, the sources that are read write down here what they gave."""
+        """Record here what the sources set that are read in the block."""
         token = _recorder.set(self)
         try:
             yield
@@ -53,24 +53,24 @@ class Origins:
             _recorder.reset(token)
 
     def record(self, key: str, label: str, file: Path | None) -> None:
-        """Write down that a source gave this key, unless a stronger one did."""
+        """Record the source of a key, unless a stronger source has set it."""
         if key not in self._labels:
             self._labels[key] = label
             if file is not None:
                 self._files[key] = file
 
     def of(self, key: str) -> str:
-        """The source of a key, for people."""
+        """Return the source of a key, as text for people."""
         if key == "environment":
             return f"{ENV_PREFIX}ENV" if environment_variable(f"{ENV_PREFIX}ENV") else "default"
         return self._labels.get(key, "default")
 
     def is_set(self, key: str) -> bool:
-        """Whether any source gave this key."""
+        """Return whether any source sets this key."""
         return key in self._labels
 
     def file(self, key: str) -> Path | None:
-        """The file in the secrets directory that gave this key, if one did."""
+        """Return the file in the secrets directory that sets this key, or `None`."""
         return self._files.get(key)
 
 
@@ -78,16 +78,16 @@ _recorder: ContextVar[Origins] = ContextVar("poolkeeper_origins")
 
 
 class _Recorded(PydanticBaseSettingsSource):
-    """A source that writes down which keys it gave."""
+    """A source that records the keys that it sets."""
 
     def __init__(self, source: PydanticBaseSettingsSource) -> None:
         super().__init__(source.settings_cls)
         self._source = source
 
-    def get_field_value(  # pragma: no cover - abstract in pydantic-settings, which asks only the source inside
+    def get_field_value(  # pragma: no cover - abstract in pydantic-settings, which calls only the inner source's
         self, field: FieldInfo, field_name: str
     ) -> tuple[Any, str, bool]:
-        """What the source itself answers."""
+        """Return the value of the inner source."""
         return self._source.get_field_value(field, field_name)
 
     def __call__(self) -> dict[str, Any]:
@@ -97,11 +97,11 @@ class _Recorded(PydanticBaseSettingsSource):
         return values
 
     def label(self, key: str) -> str:
-        """How a person would name the source of this key."""
+        """Return the source of this key, as text for people."""
         raise NotImplementedError
 
     def file(self, key: str) -> Path | None:  # noqa: ARG002 - for sources of secrets
-        """The secret's file, for a source of such."""
+        """Return the file of this key, for sources of secrets."""
         return None
 
 
@@ -113,15 +113,15 @@ class _Arguments(_Recorded):
 class _Environment(_Recorded):
     def label(self, key: str) -> str:
         names = {name.upper() for name in os.environ if environment_variable(name)}
-        while _variable(key) not in names and "." in key:  # a variable may give a whole group, as JSON
+        while _variable(key) not in names and "." in key:  # a variable may set a whole section, as JSON
             key = key.rpartition(".")[0]
         return f"environment variable {_variable(key)}"
 
 
 class _Variables(EnvSettingsSource):
-    """pydantic-settings reads lists and groups as JSON. What is none goes on as text, to be refused with its key.
+    """Reads variables. pydantic-settings parses lists and sections as JSON; other text is passed on, and refused with its key.
 
-    An empty variable is as unset: Compose passes on what is not there as `NAME=`.
+    An empty variable counts as unset: Compose passes an unset variable on as `NAME=`.
     """
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
@@ -144,7 +144,7 @@ class _DatabaseUrl(_Recorded):
 
 
 class _SecretFiles(_Variables):
-    """Files of a folder, read as though they were variables."""
+    """Reads the files of a folder like variables."""
 
     def __init__(self, settings_cls: type[BaseSettings], files: Mapping[str, Path]) -> None:
         self._files = files
@@ -182,14 +182,14 @@ class _Toml(_Recorded):
 
 
 def environment_name() -> str:
-    """The environment's name from `POOLKEEPER_ENV`, `development` if unset."""
+    """Return the environment's name from `POOLKEEPER_ENV`, `development` if unset."""
     return environment_variable(f"{ENV_PREFIX}ENV") or "development"
 
 
 def sources(
     settings_cls: type[BaseSettings], arguments: PydanticBaseSettingsSource
 ) -> tuple[PydanticBaseSettingsSource, ...]:
-    """All sources, strongest first. Raises `ConfigurationError` for a file that is missing or cannot be read."""
+    """Return all sources, strongest first. Raises `ConfigurationError` for a file that is missing or cannot be read."""
     secrets_dir = environment_variable(f"{ENV_PREFIX}SECRETS_DIR")
     return (
         _Arguments(arguments),
@@ -201,7 +201,7 @@ def sources(
 
 
 def config_files() -> list[Path]:
-    """The TOML files of this environment, strongest first; none where there is no `config` folder at all."""
+    """Return the TOML files of this environment, strongest first; no files if there is no folder `config`."""
     environment = environment_name()
     named = environment_variable(f"{ENV_PREFIX}CONFIG_DIR")
     folder = Path(named) if named else next((folder for folder in _FOLDERS if folder.is_dir()), None)
@@ -210,7 +210,7 @@ def config_files() -> list[Path]:
             raise ConfigurationError(f"{ENV_PREFIX}CONFIG_DIR: there is no folder {folder}")
         if environment not in _KNOWN_ENVIRONMENTS:
             raise ConfigurationError(
-                f"{ENV_PREFIX}ENV: {environment!r} is none of {', '.join(sorted(_KNOWN_ENVIRONMENTS))}"
+                f"{ENV_PREFIX}ENV: {environment!r} is not one of {', '.join(sorted(_KNOWN_ENVIRONMENTS))}"
             )
         return []
     files = [folder / f"{environment}.toml", folder / "base.toml"]
@@ -221,9 +221,9 @@ def config_files() -> list[Path]:
 
 
 def read_secret(file: Path) -> str:
-    """A secret's text, as it is now. Raises `ConfigurationError` when the file is gone."""
+    """Return the present text of a secret. Raises `ConfigurationError` if the file cannot be read."""
     try:
-        return file.read_text("utf-8-sig").strip()  # Windows' editors put a byte order mark before it
+        return file.read_text("utf-8-sig").strip()  # editors on Windows add a byte order mark
     except OSError as error:
         raise ConfigurationError(f"{file}: the secret cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:
@@ -231,23 +231,25 @@ def read_secret(file: Path) -> str:
 
 
 def refuse_unknown_variables(known: Container[str]) -> None:
-    """Raises `ConfigurationError` for a `POOLKEEPER_` variable that configures nothing; pydantic-settings passes over it.
+    """Raise `ConfigurationError` for a `POOLKEEPER_` variable that is not a setting, which pydantic-settings ignores.
 
-    Also for two that differ in case alone, of which it would take either.
+    Also for two variables that differ only in case: pydantic-settings would take either.
     """
     seen: dict[str, str] = {}
     for name in sorted(os.environ):
         if name.upper().startswith(ENV_PREFIX) and environment_variable(name):
             first = name[len(ENV_PREFIX) :].split(NESTED)[0]
-            if first not in _OF_THE_LOADER and first.lower() not in known:
+            if first not in _NOT_SETTINGS and first.lower() not in known:
                 raise ConfigurationError(f"environment variable {name}: there is no setting {first.lower()!r}")
             other = seen.setdefault(name.lower(), name)
             if os.environ[other] != os.environ[name]:
-                raise ConfigurationError(f"environment variables {other} and {name} are one setting: keep one of them")
+                raise ConfigurationError(
+                    f"environment variables {other} and {name} are the same setting; keep one of them"
+                )
 
 
 def explain(error: ValidationError, origins: Origins) -> str:
-    """One line for each mistake: the key, its source, what is wrong. Never the value, which may be a secret."""
+    """Return a line for each mistake with the key, its source and the message, but not the value, which may be secret."""
     lines = []
     for mistake in error.errors(include_input=False, include_url=False, include_context=False):
         key = ".".join(str(part) for part in mistake["loc"])
@@ -259,9 +261,9 @@ def explain(error: ValidationError, origins: Origins) -> str:
 
 
 def _secret_files(settings_cls: type[BaseSettings], folder: Path) -> dict[str, Path]:
-    """The files of the secrets directory, by lower-case name. Hidden ones and folders, as Kubernetes has them, are none.
+    """Return the files of the secrets directory, by lower-case name, without hidden files and folders, which Kubernetes adds.
 
-    A link that leads nowhere is one: reading it says so.
+    A broken link is included, so that reading it fails with a message.
     """
     if not folder.is_dir():
         raise ConfigurationError(f"{ENV_PREFIX}SECRETS_DIR: there is no folder {folder}")
@@ -273,7 +275,7 @@ def _secret_files(settings_cls: type[BaseSettings], folder: Path) -> dict[str, P
         if name.split(NESTED)[0] not in settings_cls.model_fields:
             raise ConfigurationError(f"secret file {file}: there is no setting {file.name!r}")
         if (other := files.setdefault(name, file)) != file:
-            raise ConfigurationError(f"secret files {other} and {file.name} are one setting: keep one of them")
+            raise ConfigurationError(f"secret files {other} and {file.name} are the same setting; keep one of them")
     return files
 
 

@@ -1,4 +1,7 @@
-"""The life of a container: its database opened, migrated where that is wanted, and closed."""
+"""The lifetime of a container: its database is opened, migrated if the settings say so, and closed.
+
+The embedded server and the signals that interrupt a start are here. How the server stops belongs to `service.web`.
+"""
 
 from service.startup.container import container_scope, open_database, opened
 

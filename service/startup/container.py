@@ -1,4 +1,4 @@
-"""From settings to an open database, and back."""
+"""Opening and closing a container's resources."""
 
 import asyncio
 import logging
@@ -22,10 +22,10 @@ C = TypeVar("C", bound=Container)
 
 @asynccontextmanager
 async def opened(container: C) -> AsyncIterator[C]:
-    """A container with its resources open until the end of the block: what a server runs under, one scope for each request.
+    """Open a container's resources until the end of the block, for a server that opens a scope for each request.
 
-    They are closed however the block ends, by cancellation too, and also when one of them cannot be opened and others can.
-    Raises what opening them raises: for the pool, `ConfigurationError`, `EmbeddedServerError` and `MigrationError`.
+    Resources are closed when the block ends, by cancellation too, and when one of them cannot be opened. Raises the errors
+    of opening them: for the pool, `ConfigurationError`, `EmbeddedServerError` and `MigrationError`.
     """
     try:
         if (opening := container.init_resources()) is not None:
@@ -38,9 +38,9 @@ async def opened(container: C) -> AsyncIterator[C]:
 
 @asynccontextmanager
 async def container_scope(container: C, name: str) -> AsyncIterator[C]:
-    """The whole life of a script, a command or a job: resources open, in one scope of this name, and closed at the end.
+    """Open a container's resources and a scope of this name until the end of the block, for a script, command or job.
 
-    `async with container_scope(Container(), "import") as container:`. As for `opened`.
+    `async with container_scope(Container(), "import") as container:`. Raises as `opened` does.
     """
     before = CONTAINER.set(container)
     try:
@@ -53,20 +53,20 @@ async def container_scope(container: C, name: str) -> AsyncIterator[C]:
 async def open_database(
     database: Database, settings: Settings, password: Secret | None = None
 ) -> AsyncIterator[Database]:
-    """The life of the pool, as a resource of the container: migrate where that is wanted, open, and close at the end.
+    """Open the pool, as a resource of the container, and close it at the end. Migrate first if the settings say so.
 
-    A server that is not there does not stop it: the schema is migrated when there is one, before any statement.
-    `password`: as for `postgres_server`.
+    If the server cannot be reached, the schema is migrated when it can, before any statement. `password` is as for
+    `postgres_server`.
 
     Raises `EmbeddedServerError`, `InvalidDsn` and `MigrationError`.
     """
     async with postgres_server(settings, password) as postgres:
-        prepare = _UpToDate(postgres) if settings.migrate_on_start else None
+        prepare = _MigrateOnce(postgres) if settings.migrate_on_start else None
         if prepare is not None:
             try:
                 await prepare()
             except DatabaseAbsent as error:
-                logger.warning("%s. The service starts without it, and migrates when it is there", error)
+                logger.warning("%s. The service starts without it, and migrates when it can connect", error)
         await database.open(
             postgres.dsn,
             password=postgres.password,
@@ -79,8 +79,8 @@ async def open_database(
             await database.close()
 
 
-class _UpToDate:
-    """Brings the schema up to date, once, when it is first awaited with a server there."""
+class _MigrateOnce:
+    """Migrates the schema once, when it is first awaited and the server can be reached."""
 
     def __init__(self, postgres: PostgresServer) -> None:
         self._postgres = postgres
@@ -96,7 +96,7 @@ class _UpToDate:
                 self._done = True
 
     async def before_connecting(self) -> None:
-        """The same for the pool, which tells and logs what its own kind of error says."""
+        """Migrate, for the pool, which handles and logs its own kind of error."""
         try:
             await self()
         except MigrationError as error:

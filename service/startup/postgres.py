@@ -1,4 +1,4 @@
-"""PostgreSQL as it is configured: where it is, and the embedded server."""
+"""The PostgreSQL of the settings: its address, or the embedded server."""
 
 import asyncio
 import logging
@@ -17,13 +17,13 @@ from service.startup.signals import ends_on_hangup
 logger = logging.getLogger("service")
 
 
-_STARTING = 15
-"""Seconds that an interrupted start waits for the embedded server to have started, to stop it."""
+_STOP_SECONDS = 15
+"""How long an interrupted start waits until the embedded server has started and can be stopped."""
 
 
 @dataclass(frozen=True)
 class PostgresServer:
-    """Where PostgreSQL is, and how one connects to it outside the pool."""
+    """The address of PostgreSQL, and connections to it outside the pool."""
 
     dsn: Secret
     password: Secret | None
@@ -31,25 +31,25 @@ class PostgresServer:
 
     @property
     def remote_sslmode(self) -> TlsMode:
-        """TLS towards another machine where nobody names a mode: in production no connection without it."""
+        """Return the TLS mode for another machine if neither DSN nor settings name one: `require` in production."""
         return "prefer" if self.settings.is_local else "require"
 
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
-        """A connection without limits for statements, for migrations and checks."""
-        options = self.settings.database
-        connector = Connector(self.dsn, self.password, options, self.remote_sslmode)
+        """Open a connection without time limits for statements, for migrations and checks."""
+        settings = self.settings.database
+        connector = Connector(self.dsn, self.password, settings, self.remote_sslmode)
         connection: asyncpg.Connection[asyncpg.Record] = await connector.connect(
-            server_settings={"application_name": f"{options.application_name} migrate"}
+            server_settings={"application_name": f"{settings.application_name} migrate"}
         )
         return connection
 
 
 @asynccontextmanager
 async def postgres_server(settings: Settings, password: Secret | None = None) -> AsyncIterator[PostgresServer]:
-    """PostgreSQL as configured; with no DSN, an embedded server that runs until the end of the block.
+    """Yield the PostgreSQL of the settings. Without a DSN, run an embedded server until the end of the block.
 
-    `password`: in the place of the configured one, for instance an async function that asks Vault or IAM for it.
-    Raises `EmbeddedServerError` when that cannot start.
+    `password` replaces the one of the settings, for instance by an async function that asks Vault or IAM. Raises
+    `EmbeddedServerError` if the embedded server cannot start.
     """
     if settings.dsn() is not None:
         yield PostgresServer(settings.dsn, password or settings.database_password, settings)
@@ -62,5 +62,7 @@ async def postgres_server(settings: Settings, password: Secret | None = None) ->
             logger.info("embedded PostgreSQL with its data in %s", server.data_dir)
             yield PostgresServer(dsn, password or settings.database_password, settings)
         finally:
-            await asyncio.wait([starting], timeout=_STARTING)  # a thread cannot be cancelled: what it starts is stopped
+            await asyncio.wait(
+                [starting], timeout=_STOP_SECONDS
+            )  # a thread cannot be cancelled: wait for its server, then stop it
             await asyncio.to_thread(server.stop)

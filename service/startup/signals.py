@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C while a program starts, or migrates: what is under way is cancelled, and the process ends by the signal."""
+"""SIGTERM and Ctrl-C while a program starts or migrates: they cancel its task, and the process ends by the signal."""
 
 import asyncio
 import logging
@@ -17,14 +17,15 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def interruptible(what: str) -> Iterator[None]:
-    """While this is open, SIGTERM and SIGINT cancel the running task. It may clean up; then the process ends by that signal.
+    """Let SIGTERM and SIGINT cancel the task that runs the block. It may clean up; then the process ends by that signal.
 
-    uvicorn, which has handlers of its own, looks at what they noted only after the application has started. A second
-    Ctrl-C ends the process at once; a second SIGTERM does not, as a worker may get one from its parent and one from its
-    terminal. A signal that comes too late to interrupt anything goes to the handler that was there before. Outside the main
-    thread, where no handler can be set, it does nothing.
+    uvicorn has its own handlers, but acts on them only after the application has started. A second Ctrl-C ends the process
+    at once; a second SIGTERM does not, as a worker may get one from its parent and one from its terminal. A signal that
+    comes too late to interrupt the block goes to the previous handler. Outside the main thread, where handlers cannot be
+    set, it does nothing.
 
-    `what`: what is interrupted, for the log.
+    Args:
+        what: The name of the block, for the log.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -48,13 +49,13 @@ def interruptible(what: str) -> Iterator[None]:
 
 
 def _noted(handler: object) -> list[int]:
-    """The first signal that came before: uvicorn has handlers from before it imports the application, and only notes it."""
+    """Return the first earlier signal. uvicorn sets its handlers before it imports the application, and only notes signals."""
     server = getattr(handler, "__self__", None)
     return [int(number) for number in getattr(server, "_captured_signals", ())[:1]]
 
 
 class _Interruption:
-    """The signals that came while one task ran."""
+    """The signals that arrive while a task runs."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -64,7 +65,7 @@ class _Interruption:
         self.is_over = False
 
     def receive(self, number: int, _: FrameType | None) -> None:
-        """Cancel the task for the first signal, and end the process for a second Ctrl-C."""
+        """Cancel the task at the first signal; end the process at a second Ctrl-C."""
         if number == signal.SIGINT and number in self.received:
             _end_by(number)
         self.received.append(number)
@@ -78,16 +79,17 @@ class _Interruption:
 
 
 def _end_by(number: int) -> NoReturn:
-    """End the process as the signal does, which its parent sees; process 1 of a container ignores it, and exits."""
+    """End the process by the signal, so that its parent sees it. Process 1 of a container ignores signals, and exits."""
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)
     os._exit(128 + number)
 
 
 def end_on_hangup(*_: object) -> None:
-    """End the program as SIGTERM does where the program handles that, as uvicorn does, or else as Ctrl-C does: in order.
+    """End the program in order, by the handler of SIGTERM if there is one, as in uvicorn, otherwise by that of Ctrl-C.
 
-    Only the first hangup counts: the kernel and the shell both send one when a terminal closes, and a second Ctrl-C is force.
+    Only the first hangup counts: the kernel and the shell both send one when a terminal closes, and a second Ctrl-C would
+    end the program by force.
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -100,9 +102,9 @@ def end_on_hangup(*_: object) -> None:
 
 @contextmanager
 def ends_on_hangup() -> Iterator[None]:
-    """Until the end of the block, a terminal that closes does not end the program at once: the embedded server would run on.
+    """End the program in order if its terminal closes in the block. Otherwise the embedded server would keep running.
 
-    Where the program has a handler of its own, or ignores SIGHUP as under `nohup`, that stays.
+    A handler that the program has set stays, and so does SIGHUP being ignored, as under `nohup`.
     """
     is_default = signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
     if not is_default or threading.current_thread() is not threading.main_thread():

@@ -81,7 +81,7 @@ def test_a_schema_that_is_behind_fails(empty_dsn: str, monkeypatch: pytest.Monke
     monkeypatch.setenv("DATABASE_URL", empty_dsn)
     status, lines = _check()
     assert status == 1
-    assert lines[2] == "FAILED  privileges: users, items, rate_limits, idempotency_keys: not there yet"
+    assert lines[2] == "FAILED  privileges: users, items, rate_limits, idempotency_keys do not exist yet"
     assert lines[3] == f"FAILED  schema: at nothing and the code needs {HEAD}: run `poolkeeper migrate`"
     assert lines[4].startswith("ok      clock")
 

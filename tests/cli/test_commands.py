@@ -48,7 +48,7 @@ def test_migrate_goes_up_and_down_and_says_so(empty_dsn: str, monkeypatch: pytes
     behind = CliRunner().invoke(commands.app, ["migrate", "status"])
     assert (behind.exit_code, behind.output) == (1, f"schema: base, code: {HEAD}\n")
     assert _invoke("migrate") == f"from base to {HEAD}\n"
-    assert _invoke("migrate") == f"at {HEAD} already\n"
+    assert _invoke("migrate") == f"already at {HEAD}\n"
     assert _invoke("migrate", "status") == f"schema: {HEAD}, code: {HEAD}\n"
     assert _invoke("migrate", "--to", "base") == f"from {HEAD} to base\n"
     assert _invoke("migrate", "--to", "0001") == "from base to 0001\n"
@@ -168,7 +168,7 @@ def test_an_address_of_another_machine_is_told_from_a_port_that_is_taken(host: s
     """Another port would not help."""
     result = CliRunner().invoke(commands.app, ["serve", "--host", host, "--port", str(free_port())])
     assert result.exit_code == 1
-    assert result.output.endswith("--host takes a name or an address of this machine\n")
+    assert result.output.endswith("--host must be a name or an address of this machine\n")
 
 
 def test_an_ipv6_address_that_is_taken_is_named_as_in_a_url() -> None:
@@ -177,4 +177,4 @@ def test_an_ipv6_address_that_is_taken_is_named_as_in_a_url() -> None:
         port = taken.getsockname()[1]
         result = CliRunner().invoke(commands.app, ["serve", "--host", "::1", "--port", str(port)])
     assert result.exit_code == 1
-    assert result.output.startswith(f"Cannot listen at [::1]:{port}: ")
+    assert result.output.startswith(f"Cannot listen on [::1]:{port}: ")

@@ -79,7 +79,7 @@ async def test_a_database_ahead_of_the_code_is_left_as_it_is(project: Project, c
 
 @pytest.mark.parametrize(
     ("variables", "reason"),
-    [(PRODUCTION, "This is production.\n"), ({}, "Others are connected to this database: poolkeeper (1).\n")],
+    [(PRODUCTION, "This is production.\n"), ({}, "Other sessions are connected to this database: poolkeeper (1).\n")],
 )
 async def test_going_down_is_refused_where_nobody_can_be_asked(
     project: Project, clone_dsn: str, variables: dict[str, str], reason: str
@@ -92,7 +92,7 @@ async def test_going_down_is_refused_where_nobody_can_be_asked(
     assert status == 1
     assert said.startswith(f"Going down from {HEAD} to 0003 undoes:\n")
     assert f"{LOST}\n{reason}" in said
-    assert said.endswith("Nothing was changed. To do it all the same, say so: --yes\n")
+    assert said.endswith("Nothing was changed. To go down anyway, add --yes\n")
     assert await _revision(clone_dsn) == HEAD
     status, said = await asyncio.to_thread(_migrate, project, clone_dsn, "--to", "0003", "--yes", **variables)
     assert (status, said) == (0, f"from {HEAD} to 0003\n")
@@ -143,7 +143,7 @@ async def test_a_read_only_server_is_named_as_the_reason(project: Project, clone
     name = clone_dsn.partition("?")[0].rpartition("/")[2]
     await _execute(clone_dsn, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     status, said = await asyncio.to_thread(_migrate, project, clone_dsn)
-    assert (status, said) == (0, f"at {HEAD} already\n")
+    assert (status, said) == (0, f"already at {HEAD}\n")
     project.add("0010", 'op.execute("CREATE TABLE more (id int)")')
     status, said = await asyncio.to_thread(_migrate, project, clone_dsn)
     assert status == 1

@@ -81,7 +81,9 @@ def test_a_second_password_ends_the_start_unless_it_is_there_to_be_rotated(
     """Neither of them is in the message. One in a file may be newer than the DSN's, and goes before it."""
     monkeypatch.setenv("DATABASE_URL", DSN)
     monkeypatch.setenv("POOLKEEPER_DATABASE__PASSWORD", "hunter3")
-    with pytest.raises(ConfigurationError, match=r"database\.password \(.*__PASSWORD\) is another than") as caught:
+    with pytest.raises(
+        ConfigurationError, match=r"database\.password \(.*__PASSWORD\) is not the password in"
+    ) as caught:
         Settings()
     assert "hunter" not in str(caught.value)
     monkeypatch.delenv("POOLKEEPER_DATABASE__PASSWORD")
@@ -121,7 +123,7 @@ def test_protection_that_asyncpg_does_not_have_is_refused(
     monkeypatch.setenv(variable, met)
     Settings()
     monkeypatch.setenv(variable, unmet)
-    with pytest.raises(ConfigurationError, match=f"environment variable {variable}: asyncpg cannot do"):
+    with pytest.raises(ConfigurationError, match=f"environment variable {variable}: asyncpg does not support it"):
         Settings()
 
 

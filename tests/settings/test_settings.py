@@ -128,7 +128,7 @@ def test_production_has_no_default_database(config: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("POOLKEEPER_HTTP__ALLOWED_HOSTS", "api.example.com")
     assert not Settings().migrate_on_start
     monkeypatch.setenv("POOLKEEPER_DATABASE__MIGRATE_ON_START", "true")
-    with pytest.raises(ConfigurationError, match="production never migrates at start"):
+    with pytest.raises(ConfigurationError, match=r"database\.migrate_on_start: not allowed in production"):
         Settings()
 
 
@@ -145,7 +145,7 @@ KEY = "A9b8C7d6E5f4G3h2I1j0K9l8M7n6O5p4"
         ("AUTH__KEY", "a" * 40, r"auth\.key: looks like an example"),
         ("AUTH__PREVIOUS_KEY", "a" * 40, r"auth\.previous_key: looks like an example"),
         ("AUTH__PREVIOUS_KEY", EXAMPLE_KEY, r"auth\.previous_key: looks like an example"),
-        ("DIAGNOSTICS__ENABLED", "true", r"diagnostics\.enabled: production does not"),
+        ("DIAGNOSTICS__ENABLED", "true", r"diagnostics\.enabled: not allowed in production"),
     ],
 )
 def test_production_refuses_what_would_let_strangers_in(
@@ -192,7 +192,7 @@ def test_no_config_folder_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("service.settings.sources._FOLDERS", (tmp_path / "config",))
     assert Container().settings().database.max_size == 10
     monkeypatch.setenv("POOLKEEPER_ENV", "prodution")
-    with pytest.raises(ConfigurationError, match="'prodution' is none of development, production, test"):
+    with pytest.raises(ConfigurationError, match="'prodution' is not one of development, production, test"):
         Settings()
 
 
@@ -348,7 +348,7 @@ def test_an_empty_variable_hides_nothing(config: Path, secrets: Path, monkeypatc
     (secrets / "database__password").write_text("\n")
     for name in ("POOLKEEPER_DATABASE__DSN", "DATABASE_URL", "POOLKEEPER_HTTP__ALLOWED_HOSTS"):
         monkeypatch.setenv(name, "")
-    with pytest.raises(ConfigurationError, match=r"database\.password \(.*development\.toml\) is another than"):
+    with pytest.raises(ConfigurationError, match=r"database\.password \(.*development\.toml\) is not the password in"):
         Settings()
     (secrets / "database__dsn").write_text(DSN)
     settings = Settings()
@@ -396,7 +396,9 @@ def test_secrets_that_differ_in_case_alone_are_refused(config: Path, secrets: Pa
     (secrets / "DATABASE__PASSWORD").write_text("hunter2")
     if len(list(secrets.iterdir())) == 1:  # pragma: no cover - a file system that knows no difference
         return
-    with pytest.raises(ConfigurationError, match=r"secret files .*DATABASE__PASSWORD and database__password are one"):
+    with pytest.raises(
+        ConfigurationError, match=r"secret files .*DATABASE__PASSWORD and database__password are the same"
+    ):
         Settings()
 
 

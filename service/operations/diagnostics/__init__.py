@@ -1,1 +1,1 @@
-"""Endpoints that show how the service behaves; only where `diagnostics.enabled`."""
+"""A slow endpoint and `Server-Timing`, which show how the service behaves. Only with `diagnostics.enabled`."""

@@ -1,4 +1,4 @@
-"""The slow endpoint: open it in ten tabs at once, and watch that nothing else gets slow or mixed up."""
+"""The slow endpoint: open it in ten tabs at once, and watch that other requests stay fast and separate."""
 
 import asyncio
 
@@ -24,7 +24,7 @@ async def list_users_slowly(
     countdown: Countdown = Provide["slow_countdown"],
     users: UserService = Provide["user_service"],
 ) -> list[User]:
-    """As `/users/`, after a wait: 10 s at first, one second less each time. It holds no connection while it waits."""
+    """List users after a wait: 10 s at first, one second less each time. It holds no connection while it waits."""
     caller.require_admin()
     await asyncio.sleep(countdown.next())
     return await users.list(skip, limit)

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class DiagnosticsSettings(BaseModel):
-    """Endpoints that show how the service behaves. Not for production."""
+    """Endpoints that show how the service behaves under load. Not for production."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,4 +1,4 @@
-"""`Server-Timing`: what a request cost, where a browser's network panel draws it."""
+"""`Server-Timing`: the cost of a request, for the network panel of browsers."""
 
 from time import perf_counter
 
@@ -9,9 +9,9 @@ from service.database import Database
 
 
 class ServerTiming:
-    """Adds `Server-Timing` to each answer: statements, milliseconds of waiting for and of holding a connection, and in all.
+    """Adds `Server-Timing` to each response: statements, and milliseconds of waiting for and holding a connection, and in all.
 
-    It counts what the request's scope did until the answer's first byte.
+    It counts the work of the request's scope until the response's first byte.
     """
 
     def __init__(self, app: ASGIApp, database: Database) -> None:

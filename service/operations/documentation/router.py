@@ -1,4 +1,4 @@
-"""The documentation page over HTTP. Nothing on it comes from elsewhere, and its policy lets nothing else in."""
+"""The documentation page over HTTP. It loads nothing from other hosts, and its policy forbids it."""
 
 import mimetypes
 from pathlib import Path
@@ -12,22 +12,22 @@ from service.auth.access import PUBLIC, Public
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' data:; "  # the arrows and locks in Swagger UI's style sheet
+    "img-src 'self' data:; "  # arrows and locks in Swagger UI's style sheet
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""What the page may do in a browser: nothing inline, nothing from elsewhere, in nobody's frame."""
+"""The page's policy in a browser: nothing inline, nothing from other hosts, no framing."""
 
-mimetypes.add_type("text/javascript", ".js")  # a machine's own table may say what no browser runs
+mimetypes.add_type("text/javascript", ".js")  # the machine's own table may have a type that browsers refuse to run
 
 
 class Assets(StaticFiles):
-    """The page with its script, and Swagger UI from the package that carries its releases as they are."""
+    """The page with its script, and Swagger UI from the package with its unmodified releases."""
 
     def __init__(self) -> None:
         super().__init__(directory=Path(__file__).parent / "static", packages=[("fastapi_swagger", "resources")])
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """A file. A browser may keep it, and asks each time whether it is still the same: a new version shows at once."""
+        """Return a file. Browsers may cache it but have to revalidate it, so that a new version shows at once."""
         answer = await super().get_response(path, scope)
         answer.headers["Cache-Control"] = "no-cache"
         answer.headers["Content-Security-Policy"] = POLICY
@@ -42,11 +42,11 @@ router.mount("/docs/assets", Public(assets))
 
 @router.get("/")
 async def root() -> RedirectResponse:
-    """Whoever opens the service in a browser lands on the page."""
+    """Redirect browsers to the page."""
     return RedirectResponse("docs")
 
 
 @router.get("/docs")
 async def page(request: Request) -> Response:
-    """The page. What is tried out on it goes to the service that it came from."""
+    """Return the page. Requests that it tries out go to this service."""
     return await assets.get_response("page.html", request.scope)

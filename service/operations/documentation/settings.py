@@ -9,4 +9,4 @@ class DocumentationSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     enabled: bool | None = None
-    """`None`: in development and test. The page takes passwords, and runs a script that others wrote."""
+    """`None`: only in development and test. The page asks for passwords, and runs a script of a third party."""

@@ -1,7 +1,7 @@
-"""Why the service is not ready."""
+"""Errors of readiness."""
 
 from service.errors import Unavailable
 
 
 class NotReady(Unavailable):
-    """The service cannot work now. The message says why."""
+    """The service is not ready. The message says why."""

@@ -1,4 +1,4 @@
-"""Health over HTTP, for whoever supervises the service."""
+"""Health over HTTP, for load balancers and supervisors."""
 
 from typing import Literal
 
@@ -14,28 +14,30 @@ router = APIRouter(prefix="/health", tags=["health"])
 
 
 class Health(BaseModel):
-    """That all is well."""
+    """The result of a successful check."""
 
     status: Literal["ok"] = "ok"
 
 
-@router.options("/live", name="live_by_options", summary="The same, as HAProxy asks", dependencies=[PUBLIC])
-@router.get("/live", summary="Does the process live?", dependencies=[PUBLIC])
+@router.options("/live", name="live_by_options", summary="The same by OPTIONS, as HAProxy asks", dependencies=[PUBLIC])
+@router.get("/live", summary="Is the process alive?", dependencies=[PUBLIC])
 async def live() -> Health:
-    """Always ok: it does no I/O. Restart the process when this does not answer."""
+    """Return ok, without I/O. Restart the process if this does not answer."""
     return Health()
 
 
 @router.options(
     "/ready",
     name="ready_by_options",
-    summary="The same, as HAProxy asks",
+    summary="The same by OPTIONS, as HAProxy asks",
     responses=problem_responses(503, validates=False),
     dependencies=[PUBLIC],
 )
-@router.get("/ready", summary="Can it work?", responses=problem_responses(503, validates=False), dependencies=[PUBLIC])
+@router.get(
+    "/ready", summary="Is the service ready?", responses=problem_responses(503, validates=False), dependencies=[PUBLIC]
+)
 @inject
 async def ready(health: HealthService = Provide["health_service"]) -> Health:
-    """Asks the database. 503, with the reason, while it starts, drains, or has no database or too old a schema."""
+    """Ask the database. 503 with the reason while the service starts or drains, or if it has no database or an old schema."""
     await health.check_ready()
     return Health()

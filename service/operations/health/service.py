@@ -1,4 +1,4 @@
-"""Whether the service can work."""
+"""The check of readiness."""
 
 import logging
 
@@ -13,7 +13,7 @@ logger = logging.getLogger("service")
 
 
 class HealthService:
-    """Asks the database, where it can be asked."""
+    """Checks whether the service can answer requests."""
 
     def __init__(self, database: Database, connection: ScopedConnection, drain: Drain) -> None:
         self._database = database
@@ -21,7 +21,7 @@ class HealthService:
         self._drain = drain
 
     async def check_ready(self) -> None:
-        """Raises `NotReady` while it starts or stops, without a database, or with a schema older than the code."""
+        """Raise `NotReady` while the service starts or stops, without a database, or with a schema older than the code."""
         if self._drain.active or self._database.is_closing:
             raise NotReady("draining: the service is stopping")
         if not self._database.is_open:
@@ -40,7 +40,7 @@ class HealthService:
         except PoolTimeout as error:
             raise NotReady("busy: no connection became free in time") from error
         except DatabaseError as error:
-            raise NotReady("no database: it cannot be reached; the log says why") from error
+            raise NotReady("no database: it cannot be reached; see the log") from error
         except PostgresError as error:
             logger.warning("the schema's revision cannot be read: %s", error)
-            raise NotReady("the schema's revision cannot be read; the log says why") from error
+            raise NotReady("the schema's revision cannot be read; see the log") from error

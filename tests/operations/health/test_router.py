@@ -88,7 +88,7 @@ async def test_not_ready_when_the_revision_cannot_be_read(
     monkeypatch.setenv("POOLKEEPER_DATABASE__MIGRATE_ON_START", "false")
     container = Container()
     await container.init_resources()  # type: ignore[misc]
-    assert _refused(await _ready(container), "the schema's revision cannot be read; the log says why")
+    assert _refused(await _ready(container), "the schema's revision cannot be read; see the log")
     assert "permission denied for table alembic_version" in caplog.text
     await container.shutdown_resources()  # type: ignore[misc]
     await owner.execute("DROP ROLE stranger")
