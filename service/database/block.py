@@ -85,6 +85,11 @@ class Block:
         self.scope.statements += 1
         return await self.in_turn(lambda: self.lease.send(method, query, args, options, by_hand=self.by_hand))
 
+    def record_statement(self, query: str) -> None:
+        """Count a statement that does not go through `send`, and check its effects."""
+        self.lease.record_statement(query, by_hand=self.by_hand)
+        self.scope.statements += 1
+
     async def in_turn(self, call: Callable[[], Awaitable[T]]) -> T:
         """Wait for a turn on the connection, and await `call`."""
         await self.take_turn()

@@ -15,7 +15,6 @@ from service.database.cursor import BlockAccess, CursorFactory
 from service.database.database import Database
 from service.database.errors import SchemaChanged
 from service.database.prepared import PreparedStatement
-from service.database.scope import CopyInProgress
 from service.database.session import Session
 from service.database.stale_statements import SinglePass
 from service.database.transaction import Transaction
@@ -139,9 +138,7 @@ class ScopedConnection(CopyMethods):
         Raises:
             asyncpg.InterfaceError: No block is open.
         """
-        executor = self._database.executor()
-        if isinstance(executor, CopyInProgress):
-            raise executor.refusal("prepare")
+        executor = self._database.executor_for("prepare")
         if not isinstance(executor, Block):
             raise asyncpg.InterfaceError(
                 "prepare() needs a block that keeps its connection, `async with connection.transaction():` or "
@@ -177,8 +174,7 @@ class ScopedConnection(CopyMethods):
 
         def place() -> BlockAccess:
             block = self._block_in_transaction()
-            block.lease.record_statement(query, by_hand=block.by_hand)
-            block.scope.statements += 1
+            block.record_statement(query)
             return BlockAccess(block, self._database.executor)
 
         def make(block: Block, prefetch: int | None) -> asyncpg.cursor.CursorFactory[asyncpg.Record]:
@@ -189,9 +185,7 @@ class ScopedConnection(CopyMethods):
         return CursorFactory(place, make, prefetch, timeout)
 
     def _block_in_transaction(self) -> Block:
-        executor = self._database.executor()
-        if isinstance(executor, CopyInProgress):
-            raise executor.refusal("cursor")
+        executor = self._database.executor_for("cursor")
         if isinstance(executor, Block):
             executor.check_open()
         if not (isinstance(executor, Block) and executor.lease.is_in_transaction()):

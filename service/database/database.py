@@ -175,12 +175,20 @@ class Database:
             raise NoActiveScope(_NO_SCOPE)
         return executor
 
-    def _enclosing(self) -> Executor:
-        """Return the executor that a block is opened in."""
+    def executor_for(self, what: str) -> Executor:
+        """Return the executor to open a block, cursor or prepared statement in.
+
+        Raises:
+            asyncpg.InterfaceError: The running code is the source or output of a COPY. The message names `what`.
+        """
         executor = self.executor()
         if isinstance(executor, CopyInProgress):
-            raise executor.refusal("a block")
+            raise executor.refusal(what)
         return executor
+
+    def _enclosing(self) -> Executor:
+        """Return the executor that a block is entered in."""
+        return self.executor_for("a block")
 
     @contextmanager
     def copying(self, method: CopyMethod) -> Iterator[Executor]:

@@ -57,7 +57,7 @@ class Lease(PooledConnection):
     async def send(
         self, method: Method, query: str, args: Iterable[Any], options: dict[str, Any], *, by_hand: bool = False
     ) -> Any:
-        """Call asyncpg's method of this name on the connection: the one place where a statement reaches asyncpg.
+        """Call asyncpg's method of this name on the connection. No other place looks up a method by its name.
 
         Args:
             method: The name of the method.

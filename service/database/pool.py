@@ -141,7 +141,7 @@ class Pool:
 
     def _offer(self, lease: Lease) -> None:
         """Hand a clean connection to the first waiter, or add it to the idle ones."""
-        if self._queue.serve(lease):
+        if self.waiters and self._queue.serve(lease):
             self._lend(lease)
         else:
             lease.idle_since = monotonic()
@@ -159,7 +159,7 @@ class Pool:
             self._offer(lease)
 
     async def _retire(self, lease: Lease) -> None:
-        """Close a connection as the protocol wants it, so that the server logs no error."""
+        """Close a connection with asyncpg's `close`, which tells the server; terminate it if that fails."""
         await lease.settle()
         if lease.is_closed():
             self._drop(lease)

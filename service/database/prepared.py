@@ -105,8 +105,7 @@ class PreparedStatement:
 
         def place() -> BlockAccess:
             block = self._access.turn()
-            block.lease.record_statement(self._query, by_hand=block.by_hand)
-            block.scope.statements += 1
+            block.record_statement(self._query)
             return BlockAccess(block.cursor_block(), self._database.executor)
 
         def make(_: Block, prefetch: int | None) -> asyncpg.cursor.CursorFactory[asyncpg.Record]:
@@ -122,8 +121,7 @@ class PreparedStatement:
         timeout: float | None,
     ) -> Any:
         block = self._access.turn()
-        block.lease.record_statement(self._query, by_hand=block.by_hand)
-        block.scope.statements += 1
+        block.record_statement(self._query)
         call = partial(method, *args, timeout=timeout, **options)
         return await self._access.step(call, timeout)
 

@@ -92,7 +92,7 @@ class Transaction(Block):
             )
 
     def ends_cursors(self) -> bool:
-        """Return whether it is a real transaction: cursors outlive a savepoint."""
+        """Return whether it is a real transaction: cursors can outlive a savepoint."""
         return self._savepoint is None
 
     async def __aexit__(

@@ -28,7 +28,7 @@ async def opened(dsn: str, **options: Any) -> AsyncIterator[tuple[Database, Scop
 
 
 async def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
-    """Wait until the condition holds; fail after so many seconds."""
+    """Wait until the condition holds; fail after `seconds`."""
     deadline = monotonic() + seconds
     while not condition():
         assert monotonic() < deadline, "it did not come true in time"
@@ -47,7 +47,7 @@ def tuples(rows: Iterable[asyncpg.Record]) -> list[tuple[Any, ...]]:
 
 
 async def hold(connection: ScopedConnection, entered: asyncio.Event, leave: asyncio.Event) -> None:
-    """Keep a connection, in a transaction, until told to leave."""
+    """Keep a connection, in a transaction, until `leave` is set."""
     async with connection.transaction():
         entered.set()
         await leave.wait()

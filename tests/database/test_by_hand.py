@@ -1,4 +1,4 @@
-"""BEGIN, COMMIT and their like as statements: refused where they would reach another connection or end somebody's block."""
+"""BEGIN, COMMIT and similar statements: refused if they would reach another connection or end a block."""
 
 import asyncpg
 import pytest
@@ -66,7 +66,7 @@ async def test_a_script_may_hold_a_whole_transaction(clone_dsn: str) -> None:
 
 
 async def test_a_session_has_transactions_by_hand(clone_dsn: str) -> None:
-    """On asyncpg's connection and by the scope's; what is open at its end is rolled back."""
+    """On asyncpg's connection and by the scope's; a transaction that is open at its end is rolled back."""
     async with opened(clone_dsn, max_size=1) as (database, connection):
         async with database.scope("by hand"):
             await connection.execute("CREATE TABLE t (n int)")

@@ -1,4 +1,4 @@
-"""A statement that is cancelled ends in PostgreSQL too, whatever becomes of the first request to cancel it."""
+"""A statement that is cancelled ends in PostgreSQL too, even if the first cancel request is lost."""
 
 import asyncio
 import multiprocessing
@@ -11,14 +11,13 @@ import asyncpg
 import pytest
 
 from service.database import Database, DatabaseOptions, DatabaseUnavailable, ScopedConnection
-from tests.database.helpers import opened, until, whole
+from tests.database.helpers import BACKEND, opened, until, whole
 
-BACKEND = "SELECT pg_backend_pid()"
 RUNNING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
 
 def ignoring(cancels: int) -> str:
-    """A statement that PostgreSQL's cancel does not end for so many times: as if the request had come too early."""
+    """A statement that ignores this many cancel requests, as if they had come too early."""
     return f"""
         DO $$
         DECLARE seen int := 0;
@@ -37,7 +36,7 @@ FEW, ALL = ignoring(2), ignoring(1_000_000)
 
 @pytest.fixture
 async def one(clone_dsn: str) -> AsyncIterator[tuple[Database, ScopedConnection]]:
-    """A pool of one connection, whose next user must not wait."""
+    """A pool of one connection; its next user must not wait."""
     async with opened(clone_dsn, max_size=1, acquire_timeout=10, statement_timeout=0) as (database, connection):
         yield database, connection
         await until(lambda: whole(database))
@@ -45,7 +44,7 @@ async def one(clone_dsn: str) -> AsyncIterator[tuple[Database, ScopedConnection]
 
 @pytest.fixture
 async def other(clone_dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """A connection beside the pool, to look with."""
+    """A connection outside the pool, to look with."""
     connection = await asyncpg.connect(clone_dsn)
     yield connection
     await connection.close()
@@ -135,7 +134,7 @@ async def test_the_command_timeout_is_a_cancel_too(clone_dsn: str, other: "async
 async def test_a_transaction_whose_statement_goes_on_is_rolled_back(
     one: One, other: "asyncpg.Connection[asyncpg.Record]", statement: str, nested: bool
 ) -> None:
-    """A savepoint too, as long as the statement can be ended; else the whole transaction is lost, and says so."""
+    """A savepoint too if the statement can be ended; if not, the whole transaction is lost, and its error says that."""
     database, connection = one
     async with database.scope("setup"):
         await connection.execute("CREATE TABLE t (n int)")
@@ -190,7 +189,7 @@ async def test_what_a_session_leaves_running_is_ended(one: One, other: "asyncpg.
 async def test_a_process_that_has_ended_by_itself_is_no_matter(
     one: One, other: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    """Nor is somebody else's: only the one at the other end of the pool's own connection is ended."""
+    """Only the server process of the pool's own connection is ended, and no other client's."""
     database, connection = one
     async with database.scope("gone"):
         pid = await connection.fetchval(BACKEND)
@@ -204,7 +203,7 @@ async def test_a_process_that_has_ended_by_itself_is_no_matter(
 async def test_what_is_cut_off_when_the_pool_closes_ends_in_postgresql(
     clone_dsn: str, other: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    """Nobody waits for it any more, and no connection is left to end it by."""
+    """No task waits for it any more, and no connection is left to end it with."""
     async with opened(clone_dsn, shutdown_timeout=0.1, statement_timeout=0) as (database, connection):
 
         async def lingers() -> None:
@@ -223,7 +222,7 @@ async def test_what_is_cut_off_when_the_pool_closes_ends_in_postgresql(
 async def test_a_process_is_ended_in_another_role_than_the_one_that_logged_in(
     clone_dsn: str, other: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    """As with Vault's `ALTER ROLE ... SET role`: the role that statements run in may end nobody's process."""
+    """As with Vault's `ALTER ROLE ... SET role`: the role of the statements may not end processes."""
     await other.execute("""
         DO $$ BEGIN
             IF to_regrole('login_for_a_day') IS NULL THEN
@@ -280,7 +279,7 @@ def _burn() -> None:
 
 @contextmanager
 def busy(processes: int) -> Iterator[None]:
-    """So many other processes that compute all the time."""
+    """This number of other processes that compute all the time."""
     others = [multiprocessing.get_context("spawn").Process(target=_burn, daemon=True) for _ in range(processes)]
     for each in others:
         each.start()

@@ -168,7 +168,7 @@ async def test_a_session_inside_a_transaction_is_the_transactions_connection(clo
 async def test_the_source_of_a_copy_cannot_wait_for_the_copys_own_connection(
     clone_dsn: str, in_transaction: bool
 ) -> None:
-    """It is refused in words, instead of waiting for ever; work in a scope of its own is fine."""
+    """It gets an error instead of waiting without an end; work in another scope is fine."""
     async with opened(clone_dsn, max_size=2) as (database, connection), database.scope("copy"):
 
         async def querying() -> AsyncIterator[tuple[int]]:
@@ -234,7 +234,7 @@ async def test_a_session_whose_connection_breaks_is_named(database: Database, co
 
 
 async def test_a_generator_that_is_left_in_the_middle_returns_its_connection(clone_dsn: str) -> None:
-    """A streaming function whose consumer goes away ends its transaction when it is closed."""
+    """A streaming function ends its transaction when it is closed because its consumer has gone."""
     async with opened(clone_dsn, max_size=1) as (database, connection):
 
         async def numbers() -> AsyncIterator[int]:

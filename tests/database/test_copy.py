@@ -56,7 +56,7 @@ async def test_rows_go_out_and_come_back_by_each_way(
 async def test_a_source_or_output_cannot_use_the_connection_that_copy_keeps(
     clone_dsn: str, in_transaction: bool
 ) -> None:
-    """It is told so by asyncpg's `InterfaceError`; nothing is saved, and the connection serves the next statement."""
+    """It gets asyncpg's `InterfaceError`; nothing is saved, and the connection serves the next statement."""
     async with opened(clone_dsn, max_size=1) as (database, connection), database.scope("copy"):
         await connection.execute("CREATE TABLE t (n int)")
 
@@ -99,7 +99,7 @@ async def test_a_source_or_output_cannot_use_the_connection_that_copy_keeps(
 
 
 async def test_a_consumer_cannot_read_a_cursor_of_the_connection_that_copy_keeps(clone_dsn: str) -> None:
-    """Nor run a prepared statement of it, in a scope of its own either: it would wait for itself."""
+    """It cannot run a prepared statement on it in another scope either: it would wait for itself."""
     async with opened(clone_dsn, max_size=2) as (database, connection), database.scope("copy"):
         for in_scope in (False, True):
             for kind in ("cursor", "iterator", "statement"):
@@ -153,7 +153,7 @@ async def test_a_file_that_fails_is_not_the_connections_fault(clone_dsn: str, tm
 
 @pytest.mark.parametrize("rows", [1, 200_000], ids=["small", "large"])
 async def test_after_an_output_that_fails_the_next_statement_does_not_wait_long(clone_dsn: str, rows: int) -> None:
-    """A full disk, a cancelled or late consumer. asyncpg waits for ever where the server had sent everything already."""
+    """A full disk, a cancelled or late consumer. asyncpg waits without an end if the server had sent everything already."""
     async with opened(clone_dsn, max_size=1) as (database, connection), database.scope("copy"):
         writing = asyncio.Event()
 

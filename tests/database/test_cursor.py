@@ -59,7 +59,7 @@ async def test_a_cursor_that_is_left_by_break_is_closed_before_the_next_statemen
 
 @pytest.mark.usefixtures("transaction")
 async def test_an_awaited_cursor_is_closed_at_its_end_or_when_nobody_has_it(connection: ScopedConnection) -> None:
-    """At the end it says so as often as it is asked; the portal is gone by the next statement."""
+    """At the end each further call reports the end; the portal is gone by the next statement."""
     cursor = await connection.cursor("SELECT * FROM t")
     assert len(await cursor.fetch(4)) == 4
     assert await connection.fetchval(OPEN) == 1

@@ -40,14 +40,14 @@ def one_host_urls(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 @pytest.mark.usefixtures("one_host_urls")
 def test_hosts_of_any_kind_stand_side_by_side(text: str, hosts: tuple[Host, ...]) -> None:
-    """Names, addresses of both kinds and sockets, with ports of their own or one for all."""
+    """Names, addresses of both kinds and sockets, with a port for each or one for all."""
     dsn = parse(text)
     assert (dsn.user, dsn.password, dsn.database, dsn.hosts) == ("u", "p", "d", hosts)
 
 
 @pytest.mark.usefixtures("one_host_urls")
 async def test_a_name_and_an_ipv6_address_are_tried_in_turn(clone_dsn: str) -> None:
-    """On each Python: nobody listens at the first two, and the third is a socket."""
+    """On each Python: no server listens at the first two, and the third is a socket."""
     _, _, folder = clone_dsn.partition("?host=")
     hosts = f"localhost:1,[::1]:1,{urllib.parse.quote(folder, safe='')}"
     database = Database(DatabaseOptions(min_size=1, max_size=1))
@@ -265,5 +265,5 @@ def test_pghost_may_name_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_neither_a_dsn_nor_its_repr_shows_the_password() -> None:
-    """Nor a password among the parameters."""
+    """A password among the parameters is hidden too."""
     assert "hunter2" not in repr(parse("postgresql://u:hunter2@h/d?sslpassword=hunter2&sslkey=x"))

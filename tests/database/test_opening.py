@@ -18,7 +18,7 @@ from tests.database.helpers import opened
 
 @pytest.fixture
 async def scram_dsn(server_dsn: str, clone_dsn: str) -> str:
-    """The DSN of a role whose password, `right`, is asked for."""
+    """The DSN of a role with the password `right`, which the server asks for."""
     owner = await asyncpg.connect(clone_dsn)
     await owner.execute("""
         SET password_encryption = 'scram-sha-256';
@@ -227,7 +227,7 @@ async def test_init_that_raises_is_named_and_tried_once_for_each_asking(
 
 
 async def test_init_that_never_ends_is_given_up_after_connect_timeout(clone_dsn: str) -> None:
-    """A waiter is told, and closing does not hang."""
+    """A waiter gets an error, and closing does not hang."""
 
     async def never(_: Any) -> None:
         await asyncio.Event().wait()

@@ -12,7 +12,7 @@ from tests.database.helpers import opened, tuples, whole
 
 
 async def test_a_prepared_statement_has_asyncpgs_methods(database: Database, connection: ScopedConnection) -> None:
-    """Rows, a row, a value, many, a cursor, a plan, and what it is."""
+    """Rows, a row, a value, many, a cursor, a plan, and its description."""
     async with database.scope("prepare"), connection.transaction():
         await connection.execute("CREATE TABLE t (id serial, v text)")
         insert = await connection.prepare("INSERT INTO t (v) VALUES ($1) RETURNING id")

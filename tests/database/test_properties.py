@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: leases, transactions, savepoints, cancellations and deaths, against a model.
+"""Random actions in random order: leases, transactions, savepoints, cancellations and deaths, against a model.
 
 Hypothesis writes programs for a few tasks; a real pool on a real server runs them. The model is plain: what a block that
 ended normally wrote is there, what any other block wrote is not, and only a write whose answer was lost may be either.
@@ -36,7 +36,7 @@ IN_TRANSACTION = "SELECT FROM pg_stat_activity WHERE application_name = 'under t
 
 
 class PlannedError(Exception):
-    """What the code in a block raises by itself."""
+    """Raised by the code in a block."""
 
 
 FAILURES = (PlannedError, DatabaseUnavailable, CommitOutcomeUnknown, TransactionAborted, asyncpg.PostgresError)
@@ -95,11 +95,11 @@ Steps = tuple[Step, ...]
 
 @dataclass(frozen=True)
 class Worker:
-    """A task with a scope of its own, that may be cancelled."""
+    """A task with its own scope, which may be cancelled."""
 
     steps: Steps
     cancelled: int | Literal["when served"] | None
-    """After so many milliseconds, or in the moment in which somebody's connection comes while it waits for one."""
+    """After this number of milliseconds, or when a connection arrives for a waiter."""
 
 
 def _sequences(step: st.SearchStrategy[Step]) -> st.SearchStrategy[Steps]:
@@ -129,11 +129,11 @@ _deaths = st.lists(st.integers(0, 10), max_size=3)
 
 @dataclass
 class Model:
-    """What has to be true, as the tasks saw it."""
+    """The expected state, from the tasks' point of view."""
 
     committed: set[int] = field(default_factory=set)
     unknown: set[int] = field(default_factory=set)
-    """Written by a statement or a COMMIT whose answer did not come."""
+    """Written by a statement or a COMMIT without an answer."""
     users: set[int] = field(default_factory=set)
     """The backends that a block uses."""
     arrived: list[str] = field(default_factory=list)
@@ -230,7 +230,7 @@ class Run:
 
 @contextmanager
 def _alone(users: set[int], pid: int, *, nested: bool) -> Iterator[None]:
-    """Nobody else's transaction uses this backend meanwhile."""
+    """No other transaction uses this backend at the same time."""
     if nested:
         yield
         return
@@ -250,7 +250,7 @@ def _watch_the_queue(database: Database, model: Model) -> None:
 
     def now(holder: str) -> Lease | None:
         lease = acquire_now(holder)
-        assert lease is None or not pool._queue, "somebody was served before those who wait"
+        assert lease is None or not pool._queue, "a task was served before the waiters"
         return lease
 
     def joining() -> asyncio.Future[Lease]:
@@ -324,7 +324,7 @@ async def _run(dsn: str, size: int, workers: list[Worker], deaths: list[int]) ->
     assert model.committed <= rows.keys() <= model.committed | model.unknown
     in_order = [ticket for ticket in model.arrived if ticket in set(model.served)]
     assert model.served == in_order, "first come was not first served"
-    event(f"{'somebody' if model.served else 'nobody'} waited")
+    event(f"{'a task' if model.served else 'no task'} waited")
     event(f"{'some' if model.unknown else 'no'} outcome unknown")
 
 
@@ -361,5 +361,5 @@ def dsn(server_dsn: str) -> Iterator[str]:
 def test_any_program_leaves_the_pool_whole_and_the_rows_as_the_model_says(
     dsn: str, size: int, workers: list[Worker], deaths: list[int]
 ) -> None:
-    """One user of a connection, no more than the maximum, first come first served, no leak, and the rows of the model."""
+    """One user of a connection, no more than the maximum, FIFO, no leak, and the rows of the model."""
     asyncio.run(_run(dsn, size, workers, deaths))

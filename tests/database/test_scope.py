@@ -25,7 +25,7 @@ async def test_opening_a_scope_takes_no_connection(clone_dsn: str) -> None:
 
 
 async def test_a_function_at_any_depth_sees_the_scope(database: Database, connection: ScopedConnection) -> None:
-    """Nobody passes anything on: the innermost function finds the scope, in child tasks too."""
+    """Without passing anything on, the innermost function finds the scope, in child tasks too."""
 
     async def deep(levels: int) -> object:
         return await connection.fetchval("SELECT 1") if levels == 0 else await deep(levels - 1)
@@ -170,7 +170,7 @@ async def test_a_task_that_outlives_the_transaction_is_told(database: Database, 
 
 
 async def test_two_databases_have_scopes_of_their_own(clone_dsn: str, empty_dsn: str) -> None:
-    """A connection finds the scope of its own database, whatever other scope is open around it."""
+    """A connection finds the scope of its database, also inside a scope of another one."""
     async with opened(clone_dsn) as (first, one), opened(empty_dsn) as (second, two):
         async with first.scope("first"), second.scope("second"):
             assert await one.fetchval("SELECT to_regclass('users') IS NOT NULL")

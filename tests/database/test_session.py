@@ -10,10 +10,9 @@ import asyncpg
 import pytest
 
 from service.database import Database, DatabaseOptions, ScopedConnection
-from tests.database.helpers import opened, until, whole
+from tests.database.helpers import BACKEND, opened, until, whole
 
 Raw = Any
-BACKEND = "SELECT pg_backend_pid()"
 
 
 def _ignore(*_: Any) -> None:
@@ -119,7 +118,7 @@ async def test_what_is_prepared_by_sql_is_deallocated(clone_dsn: str) -> None:
 
 async def test_a_transaction_left_open_on_the_raw_connection_is_rolled_back(clone_dsn: str) -> None:
     """By asyncpg's object, or by hand."""
-    asyncio.get_running_loop().set_exception_handler(_ignore)  # asyncpg reports what it finds open
+    asyncio.get_running_loop().set_exception_handler(_ignore)  # asyncpg reports what is open
     async with opened(clone_dsn, max_size=1) as (database, connection), database.scope("open"):
         await connection.execute("CREATE TABLE t (n int)")
         async with connection.session() as raw:
@@ -133,7 +132,7 @@ async def test_a_transaction_left_open_on_the_raw_connection_is_rolled_back(clon
 
 
 async def test_the_raw_connection_is_of_no_use_after_its_session(clone_dsn: str) -> None:
-    """Whoever keeps it is told, and so are its prepared statements."""
+    """It raises an error after its end, and so do its prepared statements."""
     async with opened(clone_dsn, max_size=1) as (database, connection), database.scope("after"):
         async with connection.session() as raw:
             statement = await raw.prepare("SELECT 1")

@@ -125,7 +125,7 @@ async def test_a_statement_goes_on_after_the_change(
 async def test_what_was_done_before_in_a_transaction_is_not_repeated(
     two: Pool, other: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    """The error says so, nothing is saved, and `run_transaction` does all of it again."""
+    """The error names the change, nothing is saved, and `run_transaction` does all of it again."""
     database, connection = two
     await other.execute(NUMBERS)
     await on_both(two, "SELECT * FROM t")
@@ -348,7 +348,7 @@ async def test_a_mistake_in_the_arguments_is_one_after_preparing_again_too(two: 
 async def test_a_codec_for_a_type_made_anew_needs_a_new_connection(
     two: Pool, other: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    """What is set on each new connection is set for the new type then: all connections are replaced once."""
+    """A codec is then set for the new type too, because all connections are replaced once."""
     database, connection = two
     await other.execute(MOODS)
     await on_both(two, "SELECT $1::mood", "a")

@@ -1,4 +1,4 @@
-"""TLS towards PostgreSQL: what was asked for, in the DSN above all, is what a connection gets, or there is none."""
+"""TLS towards PostgreSQL: a connection has the encryption that was asked for, or is not opened."""
 
 import ssl
 from pathlib import Path
@@ -23,7 +23,7 @@ REMOTE = "0.0.0.0"
 
 @pytest.fixture(autouse=True)
 def _nothing_at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither certificates in `~/.postgresql` nor variables of libpq."""
+    """No certificates in `~/.postgresql` and no variables of libpq."""
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGSSLCRL", "PGSERVICEFILE"):
         monkeypatch.delenv(name, raising=False)
@@ -83,7 +83,7 @@ async def test_a_connection_has_what_the_dsn_asks_for(
 async def test_less_than_was_asked_for_is_no_connection(
     server_dsn: str, certificate: str | None, parameters: str, error: type[Exception]
 ) -> None:
-    """No TLS, another's certificate, nobody's certificate, and nothing to verify one with."""
+    """No TLS, a certificate for another host, an untrusted one, and nothing to verify one with."""
     with at_a_port(server_dsn, certificate) as port, pytest.raises(error):
         await _encryption(_dsn(port, parameters))
 
@@ -105,7 +105,7 @@ async def test_the_authorities_of_this_machine_can_be_asked(
 async def test_the_variable_can_ask_the_authorities_of_this_machine(
     server_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PGSSLROOTCERT=system, as in libpq: also where no mode is named, and no weaker one goes with it."""
+    """PGSSLROOTCERT=system, as in libpq: also without a mode; a weaker mode is refused."""
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATES / "ca.crt"))
     monkeypatch.setenv("PGSSLROOTCERT", "system")
     with at_a_port(server_dsn, "localhost") as port:
@@ -134,7 +134,7 @@ async def test_a_file_of_a_variable_that_is_not_there_is_named(
 async def test_a_service_that_no_file_has_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None
 ) -> None:
-    """Left to asyncpg, it is dropped without a word, and connects to what is at the usual place on this machine."""
+    """Without this check asyncpg ignores it, and connects to the default socket of this machine."""
     file = tmp_path / "services.conf"
     monkeypatch.setenv("PGSERVICEFILE", str(file))
     if text is not None:
@@ -171,7 +171,7 @@ async def test_what_was_set_elsewhere_holds_where_the_dsn_is_silent(
 async def test_in_production_a_remote_server_is_asked_for_tls(
     server_dsn: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No connection without, unless somebody says so; who says `prefer` is told in the log what came of it."""
+    """No connection without TLS unless it is disabled; with `prefer` the log says that it is not encrypted."""
     with at_a_port(server_dsn, None) as port:
         with pytest.raises(ConnectionError, match="set sslmode=disable in the DSN"):
             await _encryption(_dsn(port, host=REMOTE), remote="require")
@@ -202,7 +202,7 @@ async def test_a_server_of_the_variables_is_remote_or_not(server_dsn: str, monke
 async def test_a_variable_that_asyncpg_does_not_understand_is_named(
     server_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the driver, whose words the log and the error have: no secret reaches it in a DSN."""
+    """The log and the error have the driver's message: the driver gets no secret in a DSN."""
     monkeypatch.setenv("PGTARGETSESSIONATTRS", "primry")
     with pytest.raises(asyncpg.ClientConfigurationError) as caught:
         await _encryption(server_dsn)

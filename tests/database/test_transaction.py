@@ -1,4 +1,4 @@
-"""Transactions: what is kept, what is undone, and which error says so."""
+"""Transactions: commit, rollback, savepoints, modes and their errors."""
 
 import asyncio
 from typing import Any
