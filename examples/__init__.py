@@ -1,1 +1,1 @@
-"""Programs of a page each, on the same container and services: to run, to read, to copy from."""
+"""Programs of one page each on the same container and services, to run, read and copy."""

@@ -1,4 +1,4 @@
-"""Work after the response: it has the request's scope still, and reaches the services in the same way.
+"""Work after the response: it runs in the request's scope, and gets the services in the same way.
 
 uvicorn examples.background_task:app
 """
@@ -21,14 +21,14 @@ router = APIRouter()
 
 @inject
 async def welcome(user_id: int, items: ItemService = Provide["item_service"]) -> None:
-    await asyncio.sleep(1)  # whoever signed up does not wait for it, and no connection is held
+    await asyncio.sleep(1)  # the client does not wait for it, and no connection is held
     await items.create(user_id, NewItem(title="A welcome present"))
 
 
 @router.post("/sign-up/", status_code=201, dependencies=[PUBLIC])
 @inject
 async def sign_up(new: NewUser, tasks: BackgroundTasks, users: UserService = Provide["user_service"]) -> User:
-    user = await users.register(new)  # committed before the response, so the task will find the user
+    user = await users.register(new)  # committed before the response, so the task finds the user
     tasks.add_task(welcome, user.id)
     return user
 

@@ -1,4 +1,4 @@
-"""A `def` endpoint, for libraries that block: it runs in a worker thread, and sees the request's scope there.
+"""A `def` endpoint, for libraries that block: it runs in a worker thread, in the request's scope.
 
 uvicorn examples.def_endpoint:app
 """
@@ -21,10 +21,10 @@ router = APIRouter()
 @router.get("/users/{user_id}/badge")
 @inject
 def read_badge(caller: SignedIn, user_id: Id, users: UserService = Provide["user_service"]) -> dict[str, str]:
-    """A user's badge, which takes its time.
+    """Return a user's badge, which takes a while to compute.
 
-    The pool belongs to the event loop, so what is awaited goes back there. Each such call is a task of its own: a
-    transaction is begun and ended in one, in an `async` function of the service.
+    The pool belongs to the event loop, so coroutines are awaited there, each call in a separate task: begin and end a
+    transaction within one call, in an `async` function of the service.
     """
     caller.require(user_id)
     user = from_thread.run(users.get, user_id)

@@ -1,4 +1,4 @@
-"""A command that copies 100,000 rows into a table, with a progress bar: all of them or none, and few in memory at once.
+"""A command that copies 100,000 rows into a table, all of them or nothing, with a progress bar and few rows in memory.
 
 python examples/job.py --rows 100000
 """
@@ -17,10 +17,10 @@ from service.users.schemas import NewUser
 async def copy(email: str, rows: int) -> None:
     async with container_scope(Container(), "copy items") as container:
         connection = container.connection()
-        async with connection.transaction():  # the user goes too if the copy fails
+        async with connection.transaction():  # if the copy fails, the user is not stored either
             owner = await container.user_service().register(NewUser(email=email, password="correct horse"))
             records = ((f"Item {number}", owner.id) for number in track(range(1, rows + 1), "Copying"))
-            await connection.execute("SET LOCAL statement_timeout = 0")  # the configured limits are those of requests
+            await connection.execute("SET LOCAL statement_timeout = 0")  # the limits of the settings are for requests
             status = await connection.copy_records_to_table(
                 "items", records=records, columns=["title", "owner_id"], timeout=3600
             )
@@ -28,8 +28,8 @@ async def copy(email: str, rows: int) -> None:
 
 
 def main(
-    email: Annotated[str, typer.Option(help="Address of the user who gets the items.")] = "grace@example.com",
-    rows: Annotated[int, typer.Option(help="How many items to copy.", min=1)] = 100_000,
+    email: Annotated[str, typer.Option(help="E-mail address of the new owner.")] = "grace@example.com",
+    rows: Annotated[int, typer.Option(help="Number of items to copy.", min=1)] = 100_000,
 ) -> None:
     """Copy items into the database."""
     asyncio.run(copy(email, rows))

@@ -1,4 +1,4 @@
-"""A script: the pool is opened and closed around it, and two items are saved together or not at all.
+"""A script: it opens and closes the pool, and saves two items together or not at all.
 
 python examples/script.py linus@example.com
 """

@@ -1,4 +1,4 @@
-"""A second resource that is not a database: an HTTP client, opened and closed by the container, reached at any depth.
+"""A second resource, an HTTP client that the container opens and closes, injected at any depth.
 
 python examples/second_resource.py 1 http://127.0.0.1:8000/openapi.json
 """
@@ -23,7 +23,7 @@ async def open_http(client: AsyncClient) -> AsyncIterator[AsyncClient]:
 
 
 class ContainerWithHttp(Container):
-    """As with `database` and `pool`: `http` is built without I/O, and nothing depends on the resource that opens it."""
+    """`http` is built without I/O, as `database` is, and no provider depends on the resource that opens it."""
 
     http = providers.Singleton(AsyncClient, timeout=5)
     http_lifetime = providers.Resource(open_http, http)
@@ -31,7 +31,7 @@ class ContainerWithHttp(Container):
 
 @inject
 async def bookmark(owner_id: int, url: str, items: ItemService = Provide["item_service"]) -> Item:
-    size = await count_bytes(url)  # no connection to the database is held meanwhile
+    size = await count_bytes(url)  # holds no database connection
     return await items.create(owner_id, NewItem(title=url, description=f"{size} bytes"))
 
 

@@ -1,4 +1,4 @@
-"""A test that puts something else in one provider's place. Everything around it is the real thing.
+"""A test that overrides one provider. All other providers are real.
 
 pytest examples/test_override.py
 """
@@ -16,14 +16,14 @@ ADA = User(id=1, email="ada@example.com", is_active=True, items=[])
 
 
 class OneUser:
-    """A repository that always has the same user."""
+    """A repository with one user."""
 
     async def get(self, user_id: int) -> User | None:
         return ADA if user_id == ADA.id else None
 
 
 async def test_a_user_is_read_without_a_database() -> None:
-    """Router, service and errors run on the fake. The pool is never opened: a statement would answer 503."""
+    """Router, service and errors run on the fake. The pool is not open: a statement would be a 503."""
     container = Container()
     with container.user_repository.override(providers.Object(OneUser())):
         async with AsyncClient(transport=ASGITransport(create_app(container)), base_url="http://test") as client:

@@ -19,9 +19,9 @@ from service.users.service import UserService
 
 
 class ScopedHandler(RequestHandler):
-    """A scope for each request: Tornado runs `prepare`, the method and `on_finish` here, in one task.
+    """Opens a scope for each request. Tornado runs `prepare`, the method and `on_finish` here, in one task.
 
-    `on_finish` could not close it: it is not awaited, and comes before the end of a method that works on after `finish()`.
+    `on_finish` cannot close the scope: it is not awaited, and runs before a method that continues after `finish()` ends.
     """
 
     async def _execute(self, *args: Any, **path: Any) -> None:
@@ -42,7 +42,7 @@ async def main(port: int) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with opened(Container()) as container:  # no scope here: the handlers' tasks would inherit it
+    async with opened(Container()) as container:  # no scope here, as the handlers' tasks would inherit it
         container.wire(modules=[__name__])
         app = Application([(r"/users/(\d{1,18})", UserHandler)], database=container.database())
         server = app.listen(port, "127.0.0.1")

@@ -1,6 +1,6 @@
 """The database schema: its history as Alembic's files, the revision of a database, and what moves it to another one.
 
-Importing this package imports neither Alembic nor SQLAlchemy; only `runner` does. Statements of features lie in their
+Importing this package does not import Alembic or SQLAlchemy; only `runner` does. Statements of features lie in their
 repositories, not here.
 """
 

@@ -1,4 +1,4 @@
-"""Which revisions a database is at."""
+"""The revisions of a database."""
 
 from typing import Any, Protocol
 

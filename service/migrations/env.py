@@ -1,4 +1,4 @@
-"""What Alembic runs for each command: on the connection that `runner` gives it, or into text with `--sql`."""
+"""Alembic's environment, which runs each command: on the connection of `runner`, or as text with `--sql`."""
 
 from alembic import context
 
@@ -12,7 +12,7 @@ else:
         transaction_per_migration=True,
         on_version_apply=lambda ctx, **_: ctx.connection.exec_driver_sql(
             limits
-        ),  # a revision may have set others for itself
+        ),  # a revision may have set its own limits
     )
 
 with context.begin_transaction():

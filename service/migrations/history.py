@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-_AS_ADVISED = "Leave the one unchanged that databases already have."
+_AS_ADVISED = "Do not change the one that databases already have."
 
 
 class MigrationError(Exception):
@@ -15,11 +15,11 @@ class MigrationError(Exception):
 
 
 class DatabaseAbsent(MigrationError):
-    """There is no server, or none that takes connections yet: later there may be one."""
+    """The server cannot be reached, or does not accept connections yet. It may later."""
 
 
 class SchemaAhead(MigrationError):
-    """The schema is at a revision that this code does not have: newer code, or another branch, has migrated it."""
+    """The schema is at a revision that this code does not have: newer code or another branch has migrated it."""
 
 
 _TABLE = re.compile(
@@ -41,7 +41,7 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How a database's schema stands to this code. `said`: the same for people, with what to do."""
+    """A database's schema compared with this code. `said`: the same as text, with the command to run."""
 
     behind: bool
     ahead: bool
@@ -56,13 +56,13 @@ class History:
 
     @cached_property
     def heads(self) -> tuple[str, ...]:
-        """The revisions that no other follows: one, unless two branches have been merged."""
+        """Return the revisions that no other follows: one, unless two branches were merged."""
         followed = {name for revision in self.revisions for name in revision.follows}
         return tuple(dict.fromkeys(revision.name for revision in self.revisions if revision.name not in followed))
 
     @cached_property
     def tables(self) -> tuple[str, ...]:
-        """The tables that the revisions leave, oldest first, as far as their SQL is written out."""
+        """Return the tables that the revisions leave, oldest first, as far as their SQL is written out."""
         tables: dict[str, None] = {}
         for revision in self.revisions:
             for statement in _TABLE.finditer(revision.upgrade):
@@ -73,11 +73,11 @@ class History:
 
     @cached_property
     def mistake(self) -> str:
-        """What is wrong with the revisions, and how to mend it; empty when they lead to one head."""
+        """Return the mistake in the revisions and how to correct it; empty if they lead to one head."""
         return next(self._mistakes(), "")
 
     def ancestors(self, name: str) -> set[str]:
-        """A revision, and all that come before it."""
+        """Return a revision and all before it."""
         found: set[str] = set()
         open_ends = [name]
         while open_ends:
@@ -89,9 +89,9 @@ class History:
         return found
 
     def compare(self, applied: Collection[str]) -> Comparison:
-        """What a database whose `alembic_version` has these rows is to this code.
+        """Compare the revisions of a database, the rows of `alembic_version`, with this code.
 
-        Raises `MigrationError` when the code's own revisions do not lead to one head.
+        Raises `MigrationError` if the code's own revisions do not lead to one head.
         """
         self.check()
         at, head = " and ".join(sorted(applied)) or "nothing", self.heads[0]
@@ -106,7 +106,7 @@ class History:
         return Comparison(behind=True, ahead=False, said=f"at {at} and the code needs {head}: run `poolkeeper migrate`")
 
     def check(self) -> None:
-        """Raises `MigrationError` when the revisions do not lead to one head."""
+        """Raise `MigrationError` if the revisions do not lead to one head."""
         if self.mistake:
             raise MigrationError(self.mistake)
 
@@ -128,7 +128,7 @@ class History:
             yield self._put_in_order(by_name)
 
     def _renumbered(self, kept: Revision, moved: Revision) -> str:
-        """How to mend one name given twice: the second file becomes the last revision."""
+        """Say how to correct a name used twice: the second file becomes the last revision."""
         others = History(tuple(revision for revision in self.revisions if revision is not moved))
         last = next(iter(others.heads), moved.name)
         new = self._next_name(moved.name)
@@ -139,7 +139,7 @@ class History:
         )
 
     def _put_in_order(self, by_name: dict[str, Revision]) -> str:
-        """How to mend two heads: the first revision of the second branch follows the first branch."""
+        """Say how to correct two heads: the first revision of the second branch follows the first branch."""
         first, second = self.heads[:2]
         shared = self.ancestors(first)
         start = by_name[second]
@@ -156,12 +156,12 @@ class History:
 
 
 def read(folder: Path) -> History:
-    """The history in a folder of Alembic's revision files."""
+    """Return the history in a folder of Alembic's revision files."""
     return History(tuple(revision for file in sorted(folder.glob("*.py")) for revision in _revision(file)))
 
 
 def _revision(file: Path) -> Iterator[Revision]:
-    """The revision in a file: none when it has no `revision`."""
+    """Yield the revision in a file, if it has a `revision`."""
     values: dict[str, object] = {}
     upgrade = ""
     source = file.read_text(encoding="utf-8")

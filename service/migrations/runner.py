@@ -24,11 +24,11 @@ from service.migrations import HISTORY, MigrationError, SchemaAhead, applied_rev
 from service.migrations.turn import Connect, connected, turn
 
 _LOCK_TIMEOUT = "10s"
-"""A statement that waits longer for a table's lock fails: a migration must not queue up the whole service behind it."""
+"""A statement that waits longer for a table's lock fails, as all statements of the service would queue up behind it."""
 _STATEMENT_TIMEOUT = "15min"
 
 INVALID_INDEXES = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid ORDER BY 1"
-"""What CREATE INDEX CONCURRENTLY leaves when it fails."""
+"""The indexes that CREATE INDEX CONCURRENTLY leaves when it fails."""
 
 SESSIONS = """
     SELECT coalesce(nullif(application_name, ''), 'unnamed')
@@ -40,18 +40,18 @@ SESSIONS = """
 ADVICE = {
     "25006": "The server is read-only, as a replica is: migrate on its primary",
     "42501": "Migrate with a role that owns the tables and may create in their schema",
-    "55P03": "Others held a table's lock for too long: try again when they are done. "
-    "What waits for nobody's tables, as CREATE INDEX CONCURRENTLY, may wait longer: SET lock_timeout = 0 before it",
+    "55P03": "Other sessions held a table's lock for too long: try again when they are done. "
+    "A statement that blocks no other, as CREATE INDEX CONCURRENTLY, may wait longer: SET lock_timeout = 0 before it",
     "57014": "The statement was cancelled, or took too long",
 }
-"""What to do about an error of PostgreSQL, by its SQLSTATE."""
+"""Advice for errors of PostgreSQL, by SQLSTATE."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Descent:
-    """What going down would undo: each revision with what its `downgrade` says, and how many sessions each program has."""
+    """The effects of going down: each undone revision with the docstring of its `downgrade`, and the sessions of each program."""
 
     before: str
     undone: tuple[tuple[str, str], ...]
@@ -59,14 +59,20 @@ class Descent:
 
 
 async def migrate(connect: Connect, to: str = "head", *, down_from: str | None = None) -> tuple[str | None, str | None]:
-    """Bring the schema to a revision, up or down. Processes that do so at once do it once, one after the other.
+    """Migrate the schema to a revision, up or down. Processes that migrate at the same time take turns.
 
-    `connect` gives a new connection of a role that may create tables. `to`: a revision, `head`, or `base` for none.
-    `down_from`: where `descent` found the schema; when it is elsewhere by now, nothing is done.
-    Returns the revisions before and after, both read while no other process migrates.
+    Args:
+        connect: Opens a connection of a role that may create tables.
+        to: A revision, `head`, or `base` for none.
+        down_from: The revision at which `descent` found the schema; if it is at another one now, nothing is done.
 
-    Raises `MigrationError` for an unknown revision or a statement that fails, `SchemaAhead` when the schema is at a
-    revision of other code, and `DatabaseAbsent` without a server; what earlier revisions did is kept.
+    Returns:
+        The revisions before and after, both read while no other process migrates.
+
+    Raises:
+        MigrationError: The revision is unknown, or a statement failed. Earlier revisions are kept.
+        SchemaAhead: The schema is at a revision of other code.
+        DatabaseAbsent: The server cannot be reached.
     """
     HISTORY.check()
     async with turn(connect) as connection:
@@ -75,18 +81,18 @@ async def migrate(connect: Connect, to: str = "head", *, down_from: str | None =
 
 
 async def applied(connect: Connect) -> tuple[str, ...]:
-    """The revisions that the schema is at: none before the first migration. Raises as `migrate` does."""
+    """Return the revisions that the schema is at: none before the first migration. Raises as `migrate` does."""
     async with connected(connect) as connection:
         return await applied_revisions(connection)
 
 
 async def current(connect: Connect) -> str | None:
-    """The revision of the schema, or `None` before the first migration. Raises as `migrate` does."""
+    """Return the revision of the schema, or `None` before the first migration. Raises as `migrate` does."""
     return _named(await applied(connect))
 
 
 async def descent(connect: Connect, to: str) -> Descent | None:
-    """What `migrate` would undo on the way to a revision; `None` when that is not a way down. Raises as `migrate` does."""
+    """Return what `migrate` would undo on the way down to a revision; `None` if it is not down. Raises as `migrate` does."""
     HISTORY.check()
     async with connected(connect) as connection:
         before = await applied_revisions(connection)
@@ -101,7 +107,7 @@ async def descent(connect: Connect, to: str) -> Descent | None:
 
 
 def sql(to: str = "head") -> str:
-    """The SQL that brings an empty database to a revision. Raises `MigrationError` for an unknown one."""
+    """Return the SQL that migrates an empty database to a revision. Raises `MigrationError` for an unknown one."""
     HISTORY.check()
     output = io.StringIO()
     with _explained(to):
@@ -137,7 +143,7 @@ def _move(connection: Connection, to: str, down_from: str | None) -> tuple[str |
 
 
 def _limits() -> str:
-    """The statement that limits each statement of a migration, until a revision sets others for itself."""
+    """Return the statement that limits each statement of a migration, unless a revision sets its own limits."""
     return (
         f"SELECT set_config('lock_timeout', '{_LOCK_TIMEOUT}', false), "
         f"set_config('statement_timeout', '{_STATEMENT_TIMEOUT}', false)"
@@ -155,7 +161,7 @@ def _named(revisions: Iterable[str]) -> str | None:
 
 
 def _is_down(scripts: ScriptDirectory, before: tuple[str, ...], to: str) -> bool:
-    """Whether a revision comes before those that the schema is at. Raises `SchemaAhead` when the code does not know these."""
+    """Return whether a revision comes before the revisions of the schema. Raises `SchemaAhead` if the code lacks these."""
     schema = HISTORY.compare(before)
     if schema.ahead:
         raise SchemaAhead(f"the schema is {schema.said}. Nothing was changed: migrate with that code")
@@ -182,7 +188,7 @@ def _explained(to: str, connection: Connection | None = None) -> Iterator[None]:
 
 
 def _what_stays(connection: Connection) -> str:
-    """What a revision that failed outside a transaction leaves, and what to do about it."""
+    """Say what a revision that failed outside a transaction leaves, and what to do about it."""
     connection.rollback()
     indexes = connection.exec_driver_sql(INVALID_INDEXES).scalars().all()
     drop = "; ".join(f"DROP INDEX CONCURRENTLY {index}" for index in indexes)

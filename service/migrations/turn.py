@@ -1,4 +1,4 @@
-"""A connection to migrate on, and the lock that makes migrations of one database take turns."""
+"""A connection for migrations, and the lock by which migrations of one database take turns."""
 
 import asyncio
 import contextlib
@@ -15,13 +15,13 @@ from service.migrations import DatabaseAbsent, MigrationError
 logger = logging.getLogger("service")
 
 LOCK = 7_665_443_217_001
-"""The advisory lock that one migration at a time holds; any number that nobody else uses."""
-_POLL = 0.25
-"""Seconds between two tries to get the lock."""
-_REMIND = 30.0
-"""Seconds after which the log says again what is waited for."""
-_PATIENCE = 10.0
-"""Seconds that ending an interrupted migration may take."""
+"""The advisory lock that one migration at a time holds; any number that no other program uses."""
+_POLL_SECONDS = 0.25
+"""The pause between two attempts to get the lock."""
+_REMIND_SECONDS = 30.0
+"""The pause between two lines in the log while waiting for the lock."""
+_END_SECONDS = 10.0
+"""How long ending an interrupted migration may take."""
 
 TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
 
@@ -49,7 +49,7 @@ Connect = Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]]
 
 @contextlib.asynccontextmanager
 async def connected(connect: Connect) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """A connection until the end of the block. Raises `DatabaseAbsent` without a server, `MigrationError` for its refusals."""
+    """Open a connection for the block. Raises `DatabaseAbsent` if no server answers, `MigrationError` for other errors."""
     try:
         connection = await connect()
     except _NOT_CONNECTED as error:
@@ -69,10 +69,10 @@ async def connected(connect: Connect) -> AsyncIterator["asyncpg.Connection[async
 
 @contextlib.asynccontextmanager
 async def turn(connect: Connect) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """A connection that holds the lock of migrations until the end of the block. The log says what is waited for.
+    """Open a connection that holds the lock of migrations until the end of the block. Waiting for the lock is logged.
 
-    When the block is cancelled, its session is ended on the server as well: a cancel request alone may come too early for
-    the statement that it is meant for, which would then run to its end, with all its locks.
+    If the block is cancelled, its session is ended on the server too: a cancel request alone may arrive before the statement
+    that it is for, which would then run to its end, with all its locks.
     """
     async with connected(connect) as connection:
         await _wait_for_lock(connection)
@@ -86,20 +86,20 @@ async def turn(connect: Connect) -> AsyncIterator["asyncpg.Connection[asyncpg.Re
 
 
 async def _wait_for_lock(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Ask again and again, each time in a statement of its own.
+    """Poll for the lock, each time in a separate statement.
 
-    `pg_advisory_lock` would wait within one statement, whose snapshot CREATE INDEX CONCURRENTLY in the session that holds
-    the lock waits for: a deadlock.
+    `pg_advisory_lock` would wait within one statement. CREATE INDEX CONCURRENTLY in the session with the lock waits for the
+    snapshot of that statement: a deadlock.
     """
     started = reminded = monotonic()
     while not await connection.fetchval(TRY_LOCK, LOCK):
         if monotonic() >= reminded:
-            reminded = monotonic() + _REMIND
-            await _say_what_is_waited_for(connection, monotonic() - started)
-        await asyncio.sleep(_POLL)
+            reminded = monotonic() + _REMIND_SECONDS
+            await _log_holder(connection, monotonic() - started)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _say_what_is_waited_for(connection: "asyncpg.Connection[asyncpg.Record]", seconds: float) -> None:
+async def _log_holder(connection: "asyncpg.Connection[asyncpg.Record]", seconds: float) -> None:
     holder = await connection.fetchrow(HOLDER, LOCK)
     if holder is None:
         return
@@ -107,16 +107,16 @@ async def _say_what_is_waited_for(connection: "asyncpg.Connection[asyncpg.Record
     where = f" from {holder['client_addr']}" if holder["client_addr"] else ""
     logger.warning(
         "waiting for another migration of this database, for %.0f s now: PostgreSQL's process %d (%s%s%s) holds the lock. "
-        "If it migrates no more, end it: SELECT pg_terminate_backend(%d)",
+        "If it has stopped migrating, end it: SELECT pg_terminate_backend(%d)",
         seconds, holder["pid"], holder["application_name"] or "unnamed", where, since, holder["pid"],
     )  # fmt: skip
 
 
 async def _end(connect: Connect, session: int) -> None:
-    """End a session that still holds the lock, and wait until it is gone."""
-    logger.warning("the migration was interrupted: what its revision did in a transaction is rolled back")
+    """End a session that still holds the lock, and wait until it has ended."""
+    logger.warning("the migration was interrupted: the transaction of its revision is rolled back")
     with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_END_SECONDS):
             other = await connect()
             try:
                 await other.execute(END_HOLDER, LOCK, session)

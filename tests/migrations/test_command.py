@@ -18,7 +18,7 @@ PRODUCTION = {
     "POOLKEEPER_AUTH__KEY": "of-a-test-and-of-nothing-else-at-all",
     "POOLKEEPER_HTTP__ALLOWED_HOSTS": "x",
 }
-LOST = "  0004: Drop the keys, and with them the answers."
+LOST = "  0004: Drop the keys and their answers."
 
 
 def _migrate(project: Project, dsn: str, *arguments: str, **variables: str) -> tuple[int, str]:

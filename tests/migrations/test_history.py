@@ -113,7 +113,7 @@ def test_one_number_given_twice(tmp_path: Path) -> None:
     assert str(caught.value) == (
         "0002_notes.py and 0002_tags.py both are revision '0002', from two branches. Put one after the other: rename "
         "0002_tags.py to 0004_tags.py, and write into it revision = '0004' and down_revision = '0003'. "
-        "Leave the one unchanged that databases already have."
+        "Do not change the one that databases already have."
     )
     (tmp_path / "0002_tags.py").unlink()
     assert _history(tmp_path, **{"0004_tags": _revision("0004", "0003")}).mistake == ""
@@ -130,7 +130,7 @@ def test_two_heads(tmp_path: Path) -> None:
     history = _history(tmp_path, **files)
     assert history.mistake == (
         "two revisions are the last: 0002_notes.py and 0004_more_tags.py, from two branches. Put one branch after the "
-        "other: write into 0003_tags.py down_revision = '0002'. Leave the one unchanged that databases already have."
+        "other: write into 0003_tags.py down_revision = '0002'. Do not change the one that databases already have."
     )
     assert _history(tmp_path, **{"0003_tags": _revision("0003", "0002")}).mistake == ""
 

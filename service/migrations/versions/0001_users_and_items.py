@@ -38,6 +38,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop both tables, and all that is in them."""
+    """Drop both tables with their rows."""
     op.execute("DROP TABLE items")
     op.execute("DROP TABLE users")

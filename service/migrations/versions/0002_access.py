@@ -1,4 +1,4 @@
-"""Who may do what: admins, and a way to end the tokens that a user was given. Deleting a user deletes its items."""
+"""Admins, and the version of a user's tokens, which ends them. Deleting a user deletes its items."""
 
 from alembic import op
 
@@ -9,7 +9,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add what access needs to users, and let items go with their owner."""
+    """Add the columns for access to users, and delete items with their owner."""
     op.execute("""
         ALTER TABLE users
             ADD COLUMN is_admin boolean NOT NULL DEFAULT false,
@@ -19,13 +19,13 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take both columns away: every user is an ordinary one then."""
+    """Drop both columns: no user is an admin then."""
     _owner("")
     op.execute("ALTER TABLE users DROP COLUMN token_version, DROP COLUMN is_admin")
 
 
 def _owner(on_delete: str) -> None:
-    """Not validated: reading all items under this lock would stop the service. A later one does it without."""
+    """Replace the constraint without validating it: reading all items under this lock would stop the service. 0005 validates."""
     op.execute(f"""
         ALTER TABLE items
             DROP CONSTRAINT items_owner_id_fkey,

@@ -1,4 +1,4 @@
-"""How often something was tried."""
+"""Counts for rate limits."""
 
 from alembic import op
 
@@ -9,7 +9,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the counts. They are not logged: after a crash of the server counting starts anew, and no hit writes WAL."""
+    """Create an unlogged table, so that counting writes no WAL. After a crash of the server it is empty."""
     op.execute("""
         CREATE UNLOGGED TABLE rate_limits (
             key        bytea NOT NULL,

@@ -1,4 +1,4 @@
-"""Answers that were given, by the key that their requests carried."""
+"""Answers by the `Idempotency-Key` of their requests."""
 
 from alembic import op
 
@@ -9,7 +9,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the keys. An answer holds a user's data, and goes when the user does."""
+    """Create the table. An answer contains a user's data, and is deleted with the user."""
     op.execute("""
         CREATE TABLE idempotency_keys (
             caller      bigint NOT NULL,
@@ -30,5 +30,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the keys, and with them the answers."""
+    """Drop the keys and their answers."""
     op.execute("DROP TABLE idempotency_keys")

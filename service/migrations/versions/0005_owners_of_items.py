@@ -1,4 +1,4 @@
-"""That each item has an owner, checked for the items that were there before the constraint was made anew."""
+"""Validates that each item has an owner, for items older than the replaced constraint."""
 
 from alembic import op
 
@@ -9,9 +9,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Validate the constraint, in a transaction of its own: it reads all items, while the service reads and writes them."""
+    """Validate the constraint in a separate transaction: it reads all items, while the service reads and writes them."""
     op.execute("ALTER TABLE items VALIDATE CONSTRAINT items_owner_id_fkey")
 
 
 def downgrade() -> None:
-    """Nothing: what is valid stays so."""
+    """Do nothing: the constraint stays valid."""

@@ -1,12 +1,12 @@
 """One key for all spellings of an e-mail address, and an index on admins.
 
-The key of an ASCII address is that address with the letters A to Z in lower case, which PostgreSQL derives by itself. Any
-other address has its key in `email_key`, as `service.auth.addresses.address_key` makes it: PostgreSQL's `lower()` depends on the
-locale, and differs from what the service does. So this revision rewrites no row but those that are not ASCII.
+The key of an ASCII address is the address with A to Z in lower case, which PostgreSQL derives. Other addresses have their key
+in `email_key`, made by `service.auth.addresses.address_key`: PostgreSQL's `lower()` depends on the locale, and differs from it.
+So this revision rewrites only rows with addresses that are not ASCII.
 
-While the previous version still runs beside this schema, it reads everything and writes ASCII addresses. It is refused, by
-`users_email_key_present`, when it writes another one; only a change from one non-ASCII address to another passes, and leaves
-the old key. Its sign-ins read the whole table, as their index is gone.
+While the previous version still runs on this schema, it reads all users and writes ASCII addresses.
+`users_email_key_present` refuses other addresses that it writes; only a change from one non-ASCII address to another passes,
+and leaves the old key. Its sign-ins read the whole table, as their index is gone.
 """
 
 import sqlalchemy as sa
@@ -21,7 +21,7 @@ branch_labels = None
 depends_on = None
 
 ASCII = r"email ~ '^[\x21-\x7E]+$'"
-"""Without spaces: those around an address do not belong to it."""
+"""Without spaces, which are not part of an address."""
 KEY_BEFORE = "lower(email)"
 KEY = """coalesce(email_key, lower(email COLLATE "C"))"""
 
@@ -47,11 +47,11 @@ GET_COLLISIONS = """
     ORDER BY min(id)
 """
 _NAMED = 50
-"""Collisions that are named at most."""
+"""The most collisions that are named."""
 
 
 def upgrade() -> None:
-    """Add the column, fill it where PostgreSQL cannot derive the key, and make the index on the key."""
+    """Add the column, fill it if PostgreSQL cannot derive the key, and create the index on the key."""
     op.execute("ALTER TABLE users ADD COLUMN email_key text")
     if context.is_offline_mode():
         op.execute(REFUSE_OTHERS)
@@ -65,7 +65,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take the keys away; no address has changed. Refused where two addresses are one to PostgreSQL's `lower()`."""
+    """Drop the keys; addresses stay. Refused if two addresses are the same to PostgreSQL's `lower()`."""
     if not context.is_offline_mode():
         _refuse_collisions(KEY_BEFORE)
     op.execute("DROP INDEX users_active_admins_idx")
