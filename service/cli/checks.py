@@ -31,7 +31,7 @@ ABSENT = """
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check and its result. `said`: what was found, or what is wrong and what to do."""
+    """A check and its result. `said`: the finding, or the mistake and how to correct it."""
 
     name: str
     passed: bool

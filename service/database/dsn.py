@@ -114,7 +114,7 @@ def _wrong_start(text: str, scheme: str) -> str:
     if re.match(r"\w+\s*=", text):
         return f"is a list of key=value, which only libpq supports: write {_EXAMPLE}"
     named = scheme if re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]{0,20}", scheme) else "nothing"
-    hint = ": remove the driver's name" if "+" in named else ""
+    hint = ": leave out the driver's name" if "+" in named else ""
     return f"must start with postgresql://, not {named}://{hint}"
 
 

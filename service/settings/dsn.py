@@ -12,7 +12,7 @@ from service.settings.sources import ConfigurationError, Origins
 _DSN = "database.dsn"
 _PASSWORD = "database.password"  # noqa: S105 - the name of a key
 _VARIABLES = {"sslmode": "PGSSLMODE", "application_name": "PGAPPNAME"}
-"""libpq's variables for settings. As in libpq, they apply if neither the DSN nor a setting has a value."""
+"""libpq's variables for settings. As in libpq, they apply if the DSN and the settings have no value."""
 _UNMET = {"PGCHANNELBINDING": ("require",), "PGGSSENCMODE": ("require",), "PGREQUIREAUTH": ()}
 """libpq's variables that require a protection that asyncpg lacks, with the values that require it; no value is all values."""
 

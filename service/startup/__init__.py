@@ -1,4 +1,4 @@
-"""The lifetime of a container: its database is opened, migrated if the settings say so, and closed.
+"""The lifetime of a container: its database is opened, migrated if `migrate_on_start` is set, and closed.
 
 The embedded server and the signals that interrupt a start are here. How the server stops belongs to `service.web`.
 """

@@ -53,7 +53,7 @@ async def container_scope(container: C, name: str) -> AsyncIterator[C]:
 async def open_database(
     database: Database, settings: Settings, password: Secret | None = None
 ) -> AsyncIterator[Database]:
-    """Open the pool, as a resource of the container, and close it at the end. Migrate first if the settings say so.
+    """Open the pool, as a resource of the container, and close it at the end. Migrate first if `migrate_on_start` is set.
 
     If the server cannot be reached, the schema is migrated when it can, before any statement. `password` is as for
     `postgres_server`.
@@ -91,7 +91,7 @@ class _MigrateOnce:
         async with self._turn:
             if (
                 not self._done
-            ):  # pragma: no branch - the second connection of a pool that migrates, in processes of their own
+            ):  # pragma: no branch - a pool that migrates opens a second connection only in other processes
                 await _migrate_if_behind(self._postgres)
                 self._done = True
 

@@ -31,7 +31,7 @@ class PostgresServer:
 
     @property
     def remote_sslmode(self) -> TlsMode:
-        """Return the TLS mode for another machine if neither DSN nor settings name one: `require` in production."""
+        """Return the TLS mode for another machine if the DSN and the settings have none: `require` in production."""
         return "prefer" if self.settings.is_local else "require"
 
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":

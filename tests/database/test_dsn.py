@@ -141,7 +141,7 @@ def test_a_password_that_would_be_misread_is_refused(text: str) -> None:
         ("postgresql:/u:hunter2@h/d", "must start with"),
         ("hunter2@x://h/d", "not nothing://"),
         ("mysql://u:hunter2@h/d", "not mysql://"),
-        ("postgresql+psycopg://u:hunter2@h/d", "remove the driver's name"),
+        ("postgresql+psycopg://u:hunter2@h/d", "leave out the driver's name"),
         ("jdbc:postgresql://h/d?user=u&password=hunter2", "remove jdbc:"),
         ("'postgresql://u:hunter2@h/d'", "is in quotes"),
         ('"postgresql://u:hunter2@h/d"', "is in quotes"),

@@ -101,7 +101,7 @@ def test_a_mistake_in_a_file_is_one_message_with_key_and_source(
         ("DATABASE_URL", "postgresql://u:hunter2@h:notaport/d", "has an invalid host or port"),
         ("DATABASE_URL", "postgresql://u:hunter2@h:99999/d", "has an invalid host or port"),
         ("DATABASE_URL", "postgresql://u:hunter2@h/d?sslmode=bogus", "sslmode that is not one of disable"),
-        ("DATABASE_URL", "postgresql+asyncpg://u:hunter2@h/d", "remove the driver's name"),
+        ("DATABASE_URL", "postgresql+asyncpg://u:hunter2@h/d", "leave out the driver's name"),
         (
             "DATABASE_URL",
             "postgresql://u:hunter2@h/d?keepalives=1",
