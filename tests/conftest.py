@@ -15,13 +15,14 @@ from tempfile import TemporaryDirectory
 import asyncpg
 import pytest
 from dependency_injector import providers
-from httpx import ASGITransport, AsyncClient
+from httpx import AsyncClient
 
 from containers import Container
-from service.app import create_app
 from service.database import Database, DatabaseOptions, EmbeddedServer, ScopedConnection
 from service.migrations.runner import migrate
+from tests.support.clients import client_of
 from tests.support.rollback import RollbackConnection
+from tests.support.sql import execute
 
 _TEMPLATE = "template_migrated"
 _numbers = itertools.count(1)
@@ -67,7 +68,7 @@ def template(server_dsn: str) -> str:
     """The name of a migrated database, to be copied."""
 
     async def make() -> None:
-        await _execute(server_dsn, f"CREATE DATABASE {_TEMPLATE}")
+        await execute(server_dsn, f"CREATE DATABASE {_TEMPLATE}")
         await migrate(lambda: asyncpg.connect(_database(server_dsn, _TEMPLATE)))
 
     asyncio.run(make())
@@ -77,7 +78,7 @@ def template(server_dsn: str) -> str:
 @pytest.fixture(scope="session")
 def rollback_dsn(server_dsn: str, template: str) -> str:
     """The DSN of the one database that all tests of the rollback isolation share."""
-    asyncio.run(_execute(server_dsn, f"CREATE DATABASE rollback TEMPLATE {template}"))
+    asyncio.run(execute(server_dsn, f"CREATE DATABASE rollback TEMPLATE {template}"))
     return _database(server_dsn, "rollback")
 
 
@@ -154,11 +155,6 @@ def connection(database: Database) -> ScopedConnection:
     return ScopedConnection(database)
 
 
-def client_of(container: Container) -> AsyncClient:
-    """An HTTP client of the application that serves a container."""
-    return AsyncClient(transport=ASGITransport(create_app(container)), base_url="http://test")
-
-
 async def _opened(container: Container) -> AsyncIterator[Container]:
     await container.init_resources()  # type: ignore[misc]
     yield container
@@ -167,18 +163,10 @@ async def _opened(container: Container) -> AsyncIterator[Container]:
 
 async def _own_database(server_dsn: str, template: str) -> AsyncIterator[str]:
     name = f"test_{os.getpid()}_{next(_numbers)}"
-    await _execute(server_dsn, f"CREATE DATABASE {name} TEMPLATE {template}")
+    await execute(server_dsn, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield _database(server_dsn, name)
-    await _execute(server_dsn, f"DROP DATABASE {name} WITH (FORCE)")
+    await execute(server_dsn, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _database(dsn: str, name: str) -> str:
     return dsn.replace("/postgres?", f"/{name}?")
-
-
-async def _execute(dsn: str, sql: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from fastapi import APIRouter, BackgroundTasks, FastAPI, HTTPException, WebSocket, WebSocketDisconnect
 from fastapi.responses import StreamingResponse
-from httpx import ASGITransport, AsyncClient
+from httpx import AsyncClient
 
 from containers import Container
 from service.app import create_app
@@ -24,6 +24,7 @@ from service.database import (
 from service.errors import ServiceError
 from service.injection import Provide, inject
 from tests.database.helpers import until, whole
+from tests.support.clients import client_of
 
 router = APIRouter()
 
@@ -121,8 +122,7 @@ async def app(cloned_container: Container) -> FastAPI:
 @pytest.fixture
 async def http(app: FastAPI) -> AsyncIterator[AsyncClient]:
     """Calls the application, and gets a 500 as an answer, as over the network."""
-    transport = ASGITransport(app, raise_app_exceptions=False)
-    async with AsyncClient(transport=transport, base_url="http://test") as client:
+    async with client_of(app, raise_app_exceptions=False) as client:
         yield client
 
 

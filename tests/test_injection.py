@@ -13,12 +13,12 @@ from dependency_injector import providers, wiring
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.exceptions import FastAPIError
 from fastapi.routing import APIRoute
-from httpx import ASGITransport, AsyncClient
 
 from containers import Container
 from service.app import create_app
 from service.injection import NotWired, Provide, inject
 from service.users.service import UserService
+from tests.support.clients import client_of
 
 
 @inject
@@ -103,7 +103,7 @@ async def test_the_method_of_a_class_based_handler_is_an_endpoint(wired: Contain
     """FastAPI sees the path's parameter and nothing of the wiring."""
     app = FastAPI()
     app.add_api_route("/things/{user_id}", Handler("things").get)
-    async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
+    async with client_of(app) as client:
         answer = await client.get("/things/7")
     assert answer.json() == {"handler": "things", "user_id": 7, "same kind": True}
     [operation] = app.openapi()["paths"]["/things/{user_id}"].values()
@@ -243,8 +243,7 @@ async def test_what_nested_routers_and_dependencies_want_is_wired(
     dependency.__module__ = other_module.__name__
     other_module.dependency = dependency  # type: ignore[attr-defined]
     monkeypatch.setattr("service.app.ROUTERS", (_nested(_router(endpoint=nested)),))
-    transport = ASGITransport(create_app(Container()))
-    async with AsyncClient(transport=transport, base_url="http://test") as client:
+    async with client_of(Container()) as client:
         assert (await client.get("/x")).json() == "UserService"
 
 

@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 from dependency_injector import providers
-from httpx import ASGITransport, AsyncClient
+from httpx import AsyncClient
 
 from containers import Container
-from service.app import create_app
 from service.users.errors import EmailTaken
 from service.users.schemas import User
+from tests.support.clients import client_of
 
 
 class FakeUsers:
@@ -38,7 +38,7 @@ async def client_with_fake() -> AsyncIterator[AsyncClient]:
     """The application on a fake repository. The pool is never opened: a statement that got through would raise."""
     container = Container()
     with container.user_repository.override(providers.Object(FakeUsers())):
-        async with AsyncClient(transport=ASGITransport(create_app(container)), base_url="http://test") as client:
+        async with client_of(container) as client:
             yield client
 
 

@@ -36,6 +36,7 @@ from service.users.repository import (
     UPDATE_HASH,
     UPDATE_USER,
 )
+from tests.support.sql import execute
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -115,11 +116,11 @@ class Plan:
 @pytest.fixture(scope="module")
 def full_dsn(server_dsn: str, template: str) -> Iterator[str]:
     """A database with many rows in each table."""
-    asyncio.run(_run(server_dsn, f"CREATE DATABASE full_tables TEMPLATE {template}"))
+    asyncio.run(execute(server_dsn, f"CREATE DATABASE full_tables TEMPLATE {template}"))
     dsn = server_dsn.replace("/postgres?", "/full_tables?")
-    asyncio.run(_run(dsn, LOAD))
+    asyncio.run(execute(dsn, LOAD))
     yield dsn
-    asyncio.run(_run(server_dsn, "DROP DATABASE full_tables WITH (FORCE)"))
+    asyncio.run(execute(server_dsn, "DROP DATABASE full_tables WITH (FORCE)"))
 
 
 @pytest.fixture(params=["force_custom_plan", "force_generic_plan"])
@@ -200,11 +201,3 @@ def _literal(value: Any) -> str:
     if isinstance(value, bytes):
         return f"'\\x{value.hex()}'::bytea"
     return "NULL" if value is None else f"'{value}'" if isinstance(value, str) else str(value)
-
-
-async def _run(dsn: str, sql: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()

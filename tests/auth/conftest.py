@@ -5,13 +5,9 @@ from dataclasses import dataclass
 
 import pytest
 from httpx import AsyncClient
-from pydantic import SecretStr
 
 from containers import Container
-from service.users.schemas import NewUser
-from tests.conftest import client_of
-
-PASSWORD = "correct horse"
+from tests.support.clients import client_of, register, sign_in
 
 
 @dataclass(frozen=True)
@@ -41,21 +37,10 @@ def person(container: Container, guarded: AsyncClient) -> Callable[..., Awaitabl
     """Makes a user and signs it in."""
 
     async def make(email: str, *, is_admin: bool = False) -> Person:
-        new = NewUser(email=email, password=SecretStr(PASSWORD))
-        async with container.database().scope("a person"):
-            user = await container.user_service().register(new)
-            if is_admin:
-                await container.user_service().make_admin(user.id)
+        user = await register(container, email, is_admin=is_admin)
         return Person(user.id, email, await sign_in(guarded, email))
 
     return make
-
-
-async def sign_in(client: AsyncClient, email: str, password: str = PASSWORD) -> dict[str, str]:
-    """The headers of a user that has just signed in."""
-    answer = await client.post("/token", data={"username": email, "password": password})
-    assert answer.status_code == 200, answer.text
-    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi import APIRouter, FastAPI
-from httpx import ASGITransport, AsyncClient, Response
+from httpx import AsyncClient, Response
 
 from containers import Container
 from service import app as application
@@ -16,8 +16,9 @@ from service.app import DIAGNOSTICS, ROUTERS, create_app
 from service.auth.access import says_who_may_call
 from service.migrations import HISTORY
 from service.web.routes import routes_of
-from tests.auth.conftest import PASSWORD, Person
+from tests.auth.conftest import Person
 from tests.auth.test_router import forged
+from tests.support.clients import PASSWORD, client_of
 
 pytestmark = pytest.mark.usefixtures("token_mode")
 
@@ -194,7 +195,7 @@ async def test_a_router_without_a_decision_is_for_admins_alone(
     monkeypatch.setattr(application, "ROUTERS", (*ROUTERS, forgotten))
     app: FastAPI = create_app(container)
     assert "/notes/: nothing says who may call" in caplog.text
-    async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
+    async with client_of(app) as client:
         statuses = [
             (await client.get("/notes/", headers=headers)).status_code for headers in ({}, ada.headers, admin.headers)
         ]
@@ -203,6 +204,5 @@ async def test_a_router_without_a_decision_is_for_admins_alone(
 
 async def test_mode_token_answers_everybody(container: Container) -> None:
     """Wherever they are."""
-    transport = ASGITransport(create_app(container), client=("192.0.2.1", 1))
-    async with AsyncClient(transport=transport, base_url="http://test") as client:
+    async with client_of(container, client=("192.0.2.1", 1)) as client:
         assert (await client.get("/health/live")).status_code == 200

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi import APIRouter, FastAPI, WebSocket
 from fastapi.routing import APIRoute
-from httpx import ASGITransport, AsyncClient
+from httpx import AsyncClient
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -22,6 +22,7 @@ from service.injection import NotWired, Provide, inject
 from service.users.service import UserService
 from tests.auth.conftest import Person
 from tests.support.asgi import HOST, scope_of
+from tests.support.clients import client_of
 
 pytestmark = pytest.mark.usefixtures("token_mode")
 
@@ -119,7 +120,7 @@ def app(container: Container, request: pytest.FixtureRequest, monkeypatch: pytes
 
 
 def _client(app: FastAPI) -> AsyncClient:
-    return AsyncClient(transport=ASGITransport(app), base_url="http://test", follow_redirects=True)
+    return client_of(app, follow_redirects=True)
 
 
 @pytest.mark.parametrize("serving", [False, True], ids=["before the start", "while it serves"])

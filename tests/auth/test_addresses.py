@@ -6,8 +6,7 @@ import pytest
 from httpx import AsyncClient
 
 from containers import Container
-from tests.auth.conftest import PASSWORD
-from tests.conftest import client_of
+from tests.support.clients import PASSWORD, client_of
 
 pytestmark = pytest.mark.usefixtures("token_mode")
 

@@ -13,7 +13,8 @@ from service.auth.caller import Caller
 from service.auth.caller_cache import CallerCache
 from service.auth.settings import AuthSettings
 from service.auth.tokens import Claims
-from tests.auth.conftest import PASSWORD, Person
+from tests.auth.conftest import Person
+from tests.support.clients import PASSWORD
 
 pytestmark = pytest.mark.usefixtures("token_mode")
 ADA = Claims(sub=1, ver=0)

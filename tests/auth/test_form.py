@@ -6,7 +6,8 @@ from urllib.parse import quote
 import pytest
 from httpx import AsyncClient
 
-from tests.auth.conftest import PASSWORD, Person
+from tests.auth.conftest import Person
+from tests.support.clients import PASSWORD
 
 pytestmark = pytest.mark.usefixtures("token_mode")
 

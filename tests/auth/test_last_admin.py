@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from containers import Container
 from service.users.errors import LastAdmin
 from service.users.schemas import NewUser
-from tests.auth.conftest import PASSWORD, Person, sign_in
-from tests.conftest import client_of
+from tests.auth.conftest import Person
+from tests.support.clients import PASSWORD, client_of, sign_in
 
 pytestmark = pytest.mark.usefixtures("token_mode")
 

@@ -4,11 +4,11 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
-from httpx import ASGITransport, AsyncClient
+from httpx import AsyncClient
 
 from containers import Container
 from service.app import create_app
-from tests.auth.conftest import PASSWORD, sign_in
+from tests.support.clients import PASSWORD, client_of, sign_in
 
 
 async def test_mode_open_lets_everyone_on_this_machine_do_all_without_a_token(client: AsyncClient) -> None:
@@ -30,8 +30,7 @@ async def test_mode_open_lets_everyone_on_this_machine_do_all_without_a_token(cl
 )  # fmt: skip
 async def test_mode_open_answers_this_machine_alone(container: Container, address: str | None, status: int) -> None:
     """Whatever the route; a Unix socket has no address, and may have a proxy behind it."""
-    transport = ASGITransport(create_app(container), client=None if address is None else (address, 1))  # type: ignore[arg-type]
-    async with AsyncClient(transport=transport, base_url="http://test") as client:
+    async with client_of(container, client=None if address is None else (address, 1)) as client:
         for path in ("/items/", "/health/live", "/openapi.json"):
             answer = await client.get(path)
             assert answer.status_code == status

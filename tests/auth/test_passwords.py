@@ -12,8 +12,8 @@ from service.auth.passwords import PasswordHasher
 from service.auth.schemas import Credentials
 from service.auth.settings import PasswordSettings
 from service.users.schemas import ChangedPassword
-from tests.auth.conftest import PASSWORD, Person, sign_in
-from tests.conftest import client_of
+from tests.auth.conftest import Person
+from tests.support.clients import PASSWORD, client_of, sign_in
 
 pytestmark = pytest.mark.usefixtures("token_mode")
 

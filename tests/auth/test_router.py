@@ -15,7 +15,8 @@ from service.auth.passwords import PasswordHasher
 from service.auth.settings import EXAMPLE_KEY, PasswordSettings
 from service.auth.tokens import Claims, Tokens
 from service.errors import Unauthorized
-from tests.auth.conftest import PASSWORD, Person, sign_in
+from tests.auth.conftest import Person
+from tests.support.clients import PASSWORD, sign_in
 
 pytestmark = pytest.mark.usefixtures("token_mode")
 

@@ -3,27 +3,18 @@
 import asyncio
 from datetime import timedelta
 
-import asyncpg
 import pytest
 from typer.testing import CliRunner
 
 from service.cli import checks, commands
 from service.migrations import HEAD
+from tests.support.sql import execute
 from tests.support.tls import AUTHORITY, at_a_port
 
 
 def _check() -> tuple[int, list[str]]:
     result = CliRunner().invoke(commands.app, ["check"])
     return result.exit_code, result.output.splitlines()
-
-
-def _execute(dsn: str, sql: str) -> None:
-    async def run() -> None:
-        connection = await asyncpg.connect(dsn)
-        await connection.execute(sql)
-        await connection.close()
-
-    asyncio.run(run())
 
 
 def test_all_is_well(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,13 +79,13 @@ def test_a_schema_that_is_behind_fails(empty_dsn: str, monkeypatch: pytest.Monke
 
 def test_missing_privileges_are_named(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which, on which table, for whom."""
-    _execute(clone_dsn, """
+    asyncio.run(execute(clone_dsn, """
         DROP ROLE IF EXISTS reader;
         CREATE ROLE reader LOGIN;
         GRANT SELECT ON users, items, alembic_version TO reader;
         GRANT INSERT, UPDATE, DELETE ON users TO reader;
         GRANT ALL ON rate_limits TO reader;
-    """)  # fmt: skip
+    """))  # fmt: skip
     monkeypatch.setenv("DATABASE_URL", clone_dsn.replace("postgres:@", "reader@"))
     status, lines = _check()
     assert status == 1
@@ -105,7 +96,7 @@ def test_missing_privileges_are_named(clone_dsn: str, monkeypatch: pytest.Monkey
 
 def test_a_revision_that_cannot_be_read_fails(clone_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what to grant."""
-    _execute(clone_dsn, "DROP ROLE IF EXISTS blind; CREATE ROLE blind LOGIN")
+    asyncio.run(execute(clone_dsn, "DROP ROLE IF EXISTS blind; CREATE ROLE blind LOGIN"))
     monkeypatch.setenv("DATABASE_URL", clone_dsn.replace("postgres:@", "blind@"))
     status, lines = _check()
     assert status == 1

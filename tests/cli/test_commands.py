@@ -5,7 +5,6 @@ import io
 import socket
 from pathlib import Path
 
-import asyncpg
 import pytest
 from typer.testing import CliRunner
 
@@ -14,6 +13,7 @@ from service.cli import commands
 from service.cli.graph import mermaid
 from service.migrations import HEAD
 from tests.support.processes import free_port
+from tests.support.sql import fetch, fetchval
 
 DSN_WITH_SECRET = "postgresql://app:hunter2@db.example/app"
 
@@ -105,13 +105,8 @@ def test_user_create_makes_the_first_admin(clone_dsn: str, monkeypatch: pytest.M
     assert (status, said[:6]) == (1, "email:")
     assert "password: " in said
 
-    async def admins() -> list[str]:
-        connection = await asyncpg.connect(clone_dsn)
-        rows = await connection.fetch("SELECT email FROM users WHERE is_admin")
-        await connection.close()
-        return [row["email"] for row in rows]
-
-    assert asyncio.run(admins()) == ["ada@example.com"]
+    admins = asyncio.run(fetch(clone_dsn, "SELECT email FROM users WHERE is_admin"))
+    assert [row["email"] for row in admins] == ["ada@example.com"]
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
@@ -131,13 +126,7 @@ def test_a_wrong_revision_is_one_message(
         commands.main()
     assert "9999" in capsys.readouterr().err
 
-    async def tables() -> int:
-        connection = await asyncpg.connect(empty_dsn)
-        count: int = await connection.fetchval("SELECT count(*) FROM pg_tables WHERE tablename = 'users'")
-        await connection.close()
-        return count
-
-    assert asyncio.run(tables()) == 0
+    assert asyncio.run(fetchval(empty_dsn, "SELECT count(*) FROM pg_tables WHERE tablename = 'users'")) == 0
 
 
 @pytest.mark.parametrize(

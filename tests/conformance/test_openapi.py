@@ -7,10 +7,10 @@ from subprocess import Popen
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
 from containers import Container
-from service.users.schemas import NewUser, User
+from service.users.schemas import User
+from tests.support.clients import register
 from tests.support.processes import answer, free_port, run, running
 
 pytestmark = pytest.mark.conformance
@@ -48,22 +48,14 @@ def service(request: pytest.FixtureRequest, folder: Path, clone_dsn: str) -> Ite
         _check_log(process, folder / "output.txt")
 
 
-async def _user(container: Container, email: str, password: str = PASSWORD, *, is_admin: bool = False) -> User:
-    async with container.database().scope("a user"):
-        user = await container.user_service().register(NewUser(email=email, password=SecretStr(password)))
-        if is_admin:
-            await container.user_service().make_admin(user.id)
-    return user
-
-
 @pytest.mark.parametrize("caller", ["nobody", "user", "admin"])
 async def test_the_service_does_what_its_document_says(
     cloned_container: Container, service: str, folder: Path, caller: str
 ) -> None:
     """Every operation, with data that fit the document and data that do not, by themselves and one after another."""
     (folder / "schemathesis.toml").write_text(CONFIGURATION)
-    await _user(cloned_container, "ada@example.com", "correct horse battery staple")  # as the examples have it
-    user = await _user(cloned_container, "caller@example.com", is_admin=caller == "admin")
+    await register(cloned_container, "ada@example.com", "correct horse battery staple")  # as the examples have it
+    user = await register(cloned_container, "caller@example.com", PASSWORD, is_admin=caller == "admin")
     async with httpx.AsyncClient(base_url=service) as client:
         token = (await client.post("/token", data={"username": user.email, "password": PASSWORD})).json()
         headers = {} if caller == "nobody" else {"Authorization": f"Bearer {token['access_token']}"}

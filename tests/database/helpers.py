@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 
 from service.database import Database, DatabaseOptions, ScopedConnection
+from tests.support.sql import fetchval
 
 BACKEND = "SELECT pg_backend_pid()"
 INSERT = "INSERT INTO notes VALUES ($1)"
@@ -56,15 +57,6 @@ async def hold(connection: ScopedConnection, entered: asyncio.Event, leave: asyn
 async def terminate(dsn: str, pid: int) -> None:
     """End a server process from another connection."""
     await fetchval(dsn, f"SELECT pg_terminate_backend({pid})")
-
-
-async def fetchval(dsn: str, sql: str) -> object:
-    """Fetch one value on a connection outside the pool."""
-    other = await asyncpg.connect(dsn)
-    try:
-        return await other.fetchval(sql)
-    finally:
-        await other.close()
 
 
 async def create_notes(database: Database, connection: ScopedConnection) -> None:

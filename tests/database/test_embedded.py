@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from service.database import EmbeddedServer, EmbeddedServerError
-from tests.database.helpers import fetchval
+from tests.support.sql import fetchval
 
 
 def _runs(data_dir: Path) -> bool:

@@ -18,7 +18,8 @@ from service.database import (
     ScopedConnection,
     WrongEventLoop,
 )
-from tests.database.helpers import BACKEND, fetchval, hold, opened, until, whole
+from tests.database.helpers import BACKEND, hold, opened, until, whole
+from tests.support.sql import fetchval
 
 
 async def test_use_before_opening_is_an_error_that_says_what_to_do() -> None:

@@ -15,7 +15,8 @@ from service.database import (
     PoolTimeout,
     ScopedConnection,
 )
-from tests.database.helpers import BACKEND, fetchval, opened, terminate, until, whole
+from tests.database.helpers import BACKEND, opened, terminate, until, whole
+from tests.support.sql import fetchval
 
 
 async def test_min_size_connections_are_open_at_once(clone_dsn: str) -> None:

@@ -15,7 +15,6 @@ from threading import Thread
 from time import monotonic, sleep
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
 from dependency_injector import providers
@@ -23,6 +22,7 @@ from dependency_injector import providers
 from examples.second_resource import ContainerWithHttp
 from service.startup import opened
 from tests.support.processes import answer, end, free_port, run, running
+from tests.support.sql import fetch
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -48,14 +48,7 @@ def _serving(*command: str, cwd: Path, dsn: str, **variables: str) -> Iterator[s
 
 
 def _fetch(dsn: str, sql: str) -> list[tuple[Any, ...]]:
-    async def fetch() -> list[tuple[Any, ...]]:
-        connection = await asyncpg.connect(dsn)
-        try:
-            return [tuple(row) for row in await connection.fetch(sql)]
-        finally:
-            await connection.close()
-
-    return asyncio.run(fetch())
+    return [tuple(row) for row in asyncio.run(fetch(dsn, sql))]
 
 
 def test_script_opens_and_closes_a_database_of_its_own(folder: Path) -> None:

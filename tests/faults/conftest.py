@@ -10,7 +10,7 @@ import pytest
 
 from service.database import EmbeddedServer
 from service.migrations.runner import migrate
-from tests.faults.servers import Server, copied
+from tests.support.servers import Server, copied
 
 
 @pytest.fixture(scope="session")

@@ -7,15 +7,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
 
-import asyncpg
 import pytest
 from fastapi import FastAPI
-from httpx import ASGITransport, AsyncClient, Response
+from httpx import Response
 
 from containers import Container
 from service.app import create_app
 from service.database import Database, ScopedConnection
 from tests.database.helpers import until, whole
+from tests.support.clients import client_of
+from tests.support.sql import fetch
 
 CLIENTS = 50
 SECONDS = 2.0
@@ -41,7 +42,7 @@ class Service:
         self.database: Database = container.database()
         self.connection: ScopedConnection = container.connection()
         self.writes: dict[str, Write] = {"statement": self._statement, "transaction": self._transaction}
-        self.client = AsyncClient(transport=ASGITransport(self.app, raise_app_exceptions=False), base_url="http://test")
+        self.client = client_of(self.app, raise_app_exceptions=False)
         self.app.add_api_route("/rows/{kind}/{key}", self._write, methods=["POST"], status_code=201)
 
     async def _write(self, kind: str, key: str) -> str:
@@ -161,12 +162,3 @@ async def load(service: Service, *kinds: str) -> AsyncIterator[Load]:
 async def keys(dsn: str) -> list[str]:
     """The keys of all rows."""
     return [row["key"] for row in await fetch(dsn, "SELECT key FROM rows")]
-
-
-async def fetch(dsn: str, sql: str) -> list[asyncpg.Record]:
-    """Rows, on a connection beside the service's."""
-    connection = await asyncpg.connect(dsn, timeout=60)
-    try:
-        return await connection.fetch(sql, timeout=60)
-    finally:
-        await connection.close()

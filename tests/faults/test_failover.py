@@ -11,10 +11,11 @@ import pytest
 from service.migrations import HEAD, MigrationError
 from service.migrations.runner import migrate
 from tests.database.helpers import until
-from tests.faults.load import PATIENCE, SECONDS, Service, fetch, load, serving
-from tests.faults.proxy import proxied
-from tests.faults.servers import Server, copied
+from tests.faults.load import PATIENCE, SECONDS, Service, load, serving
 from tests.support.processes import free_port
+from tests.support.proxy import proxied
+from tests.support.servers import Server, copied
+from tests.support.sql import fetch
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from time import monotonic
 import pytest
 
 from tests.database.helpers import until
-from tests.faults.load import SECONDS, fetch, keys, load, serving
-from tests.faults.proxy import CutCommit, Proxy, proxied
-from tests.faults.servers import Server
+from tests.faults.load import SECONDS, keys, load, serving
+from tests.support.proxy import CutCommit, Proxy, proxied
+from tests.support.servers import Server
+from tests.support.sql import fetch
 
 LOST_WHILE_SAVING = "The database was lost while it saved: the change may have been made or not"
 

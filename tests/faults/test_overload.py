@@ -5,15 +5,13 @@ import itertools
 import socket
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from time import monotonic
 
 import pytest
-import uvicorn
 
 from tests.faults.load import INSERT, PATIENCE, SECONDS, Service, keys, serving
-from tests.faults.servers import Server
+from tests.support.servers import Server
+from tests.support.sockets import listening
 
 HOLD = 0.1
 """Seconds for which a request holds its connection."""
@@ -96,7 +94,7 @@ async def test_clients_that_hang_up_by_the_hundred_leave_nothing_behind(
                 await service.connection.execute("SELECT pg_sleep(0.01)")
 
         service.writes["slowly"] = slowly
-        async with _listening(service) as port:
+        async with listening(service.app, graceful_seconds=5) as port:
             for wave in range(5):
                 answers = await asyncio.gather(
                     *(_hang_up(port, f"gone-{wave}-{number}", number) for number in range(100)),
@@ -108,21 +106,6 @@ async def test_clients_that_hang_up_by_the_hundred_leave_nothing_behind(
     assert {f"stays-{wave}-{number}" for wave in range(5) for number in range(20)} <= rows.keys()
     assert any(key.startswith("gone-") for key in rows), "no request of those who hung up was ever begun"
     assert max(rows.values()) == 1
-
-
-@asynccontextmanager
-async def _listening(service: Service) -> AsyncIterator[int]:
-    """Uvicorn on a port of its own."""
-    config = uvicorn.Config(service.app, lifespan="off", log_level="critical", timeout_graceful_shutdown=5)
-    listener = socket.create_server(("127.0.0.1", 0))
-    uvicorn_server = uvicorn.Server(config)
-    running = asyncio.create_task(uvicorn_server.serve([listener]))
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        uvicorn_server.should_exit = True
-        async with asyncio.timeout(60):
-            await running
 
 
 def _request(key: str) -> bytes:

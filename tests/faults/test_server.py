@@ -6,8 +6,9 @@ from time import monotonic
 import pytest
 
 from tests.database.helpers import until
-from tests.faults.load import SECONDS, fetch, load, serving
-from tests.faults.servers import Server
+from tests.faults.load import SECONDS, load, serving
+from tests.support.servers import Server
+from tests.support.sql import fetch
 
 TERMINATE_ONE = """
     SELECT pg_terminate_backend(pid, 1000) AS ended

@@ -12,9 +12,10 @@ import pytest
 
 from service.migrations import HEAD
 from tests.database.helpers import until
-from tests.faults.load import BACK, CLIENTS, PATIENCE, fetch, serving
-from tests.faults.servers import Server
+from tests.faults.load import BACK, CLIENTS, PATIENCE, serving
 from tests.support.processes import answer, end, free_port, run, running
+from tests.support.servers import Server
+from tests.support.sql import fetch
 
 DROP_ALL = "DO $$ BEGIN DROP SCHEMA public CASCADE; CREATE SCHEMA public; END $$"
 REVISION = "SELECT version_num FROM alembic_version"

@@ -6,8 +6,9 @@ import random
 import pytest
 
 from tests.database.helpers import until
-from tests.faults.load import INSERT, SECONDS, fetch, keys, load, serving
-from tests.faults.servers import Server
+from tests.faults.load import INSERT, SECONDS, keys, load, serving
+from tests.support.servers import Server
+from tests.support.sql import fetch
 
 REFUSED = 6
 """How many refusals a test waits for."""

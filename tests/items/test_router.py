@@ -6,14 +6,6 @@ import pytest
 from httpx import AsyncClient
 
 
-@pytest.fixture
-async def user_id(client: AsyncClient) -> int:
-    """The id of a user who owns nothing yet."""
-    answer = await client.post("/users/", json={"email": "ada@example.com", "password": "correct horse"})
-    user_id: int = answer.json()["id"]
-    return user_id
-
-
 async def test_an_item_belongs_to_its_user(client: AsyncClient, user_id: int) -> None:
     """A created item is a 201, and is found in the list and with its user."""
     created = await client.post(f"/users/{user_id}/items/", json={"title": "A pen", "description": "Blue"})

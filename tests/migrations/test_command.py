@@ -11,6 +11,7 @@ import pytest
 from service.migrations import HEAD
 from tests.migrations.conftest import Project
 from tests.support.processes import BIN
+from tests.support.sql import execute, fetchval
 
 MIGRATE = ("python", "-m", "service", "migrate")
 PRODUCTION = {
@@ -27,17 +28,8 @@ def _migrate(project: Project, dsn: str, *arguments: str, **variables: str) -> t
     return ended.returncode, ended.stdout + ended.stderr
 
 
-async def _execute(dsn: str, *statements: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    for statement in statements:
-        await connection.execute(statement)
-    await connection.close()
-
-
 async def _revision(dsn: str) -> str:
-    connection = await asyncpg.connect(dsn)
-    revision: str = await connection.fetchval("SELECT version_num FROM alembic_version")
-    await connection.close()
+    revision: str = await fetchval(dsn, "SELECT version_num FROM alembic_version")
     return revision
 
 
@@ -63,7 +55,7 @@ async def test_two_heads_are_refused_by_every_command_with_what_to_write(project
 
 async def test_a_database_ahead_of_the_code_is_left_as_it_is(project: Project, clone_dsn: str) -> None:
     """`migrate` refuses in both directions, `status` and `check` say so and pass: old code may run on a newer schema."""
-    await _execute(clone_dsn, "UPDATE alembic_version SET version_num = '9999'")
+    await execute(clone_dsn, "UPDATE alembic_version SET version_num = '9999'")
     said_of_it = (
         f"at 9999 and the code has no revision 9999, only up to {HEAD}: newer code or another branch has migrated it"
     )
@@ -141,7 +133,7 @@ def _at_a_terminal(project: Project, dsn: str, answered: str) -> tuple[str, int]
 async def test_a_read_only_server_is_named_as_the_reason(project: Project, clone_dsn: str) -> None:
     """As a replica is. One that is up to date is no mistake."""
     name = clone_dsn.partition("?")[0].rpartition("/")[2]
-    await _execute(clone_dsn, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    await execute(clone_dsn, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     status, said = await asyncio.to_thread(_migrate, project, clone_dsn)
     assert (status, said) == (0, f"already at {HEAD}\n")
     project.add("0010", 'op.execute("CREATE TABLE more (id int)")')
@@ -153,7 +145,7 @@ async def test_a_read_only_server_is_named_as_the_reason(project: Project, clone
 
 async def test_a_role_that_may_not_is_told_what_to_do(project: Project, clone_dsn: str) -> None:
     """The server's words, and which role to take."""
-    await _execute(
+    await execute(
         clone_dsn,
         "DROP ROLE IF EXISTS no_owner; CREATE ROLE no_owner LOGIN",
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO no_owner",

@@ -6,15 +6,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import uvicorn
+from fastapi import FastAPI
 
 from containers import Container
 from service.app import create_app
 
 
 @asynccontextmanager
-async def listening(container: Container) -> AsyncIterator[int]:
-    """The service of an open container on a port of its own."""
-    config = uvicorn.Config(create_app(container), lifespan="off", log_level="critical", timeout_graceful_shutdown=1)
+async def listening(served: Container | FastAPI, graceful_seconds: int = 1) -> AsyncIterator[int]:
+    """Serve an application, or an open container's, on a free port, and return the port."""
+    app = served if isinstance(served, FastAPI) else create_app(served)
+    config = uvicorn.Config(app, lifespan="off", log_level="critical", timeout_graceful_shutdown=graceful_seconds)
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve([listener]))

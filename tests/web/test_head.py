@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 from fastapi import APIRouter, FastAPI
-from httpx import ASGITransport, AsyncClient
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -16,6 +15,7 @@ from containers import Container
 from service.app import create_app
 from service.auth.access import PUBLIC, Public
 from tests.support.asgi import Answer, call
+from tests.support.clients import client_of
 
 PATHS = ("/users/", "/users/1", "/users/1/items/", "/items/", "/items/1", "/items/export", "/health/live", "/health/ready",
          "/", "/docs", "/docs/assets/page.js", "/openapi.json", "/users", "/users/me", "/users/999", "/nothing",
@@ -26,7 +26,7 @@ PATHS = ("/users/", "/users/1", "/users/1/items/", "/items/", "/items/1", "/item
 async def app(container: Container) -> FastAPI:
     """The application, with two items that are Ada's."""
     app = create_app(container)
-    async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
+    async with client_of(app) as client:
         ada = (await client.post("/users/", json={"email": "ada@example.com", "password": "correct horse"})).json()
         for title in ("A pen", "A cup"):
             await client.post(f"/users/{ada['id']}/items/", json={"title": title})

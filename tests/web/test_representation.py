@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from httpx import ASGITransport, AsyncClient
+from httpx import AsyncClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
@@ -18,6 +18,7 @@ from service.items.version import ITEM_TAG
 from service.users.schemas import User
 from service.users.version import USER_TAG
 from service.web.representation import tag_of
+from tests.support.clients import client_of
 
 ADA = {"email": "ada@example.com", "password": "correct horse"}
 STALE = '"0123456789abcdef0123456789abcdef"'
@@ -186,7 +187,7 @@ async def test_what_was_created_is_where_it_is_said_to_be(container: Container, 
     """The path is absolute, also below another application, and for an answer that is given again."""
     parent = FastAPI()
     parent.mount(mounted, create_app(container))
-    async with AsyncClient(transport=ASGITransport(parent), base_url="http://test") as client:
+    async with client_of(parent) as client:
         user = await client.post(f"{mounted}/users/", json=ADA)
         key = {"Idempotency-Key": "a-key"}
         item, again = [
@@ -207,8 +208,7 @@ async def test_what_was_created_is_where_it_is_said_to_be(container: Container, 
 
 async def test_behind_a_proxy_that_takes_a_prefix_away_the_path_has_it(container: Container) -> None:
     """As `--root-path` tells the service."""
-    transport = ASGITransport(create_app(container), root_path="/api")
-    async with AsyncClient(transport=transport, base_url="http://test") as client:
+    async with client_of(container, root_path="/api") as client:
         user = await client.post("/api/users/", json=ADA)
     assert user.headers["location"] == f"/api/users/{user.json()['id']}"
 

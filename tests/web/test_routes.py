@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import pytest
 from dependency_injector import providers
 from fastapi import APIRouter, Depends
-from httpx import ASGITransport, AsyncClient
 
 from containers import Container
 from service.app import create_app
@@ -20,6 +19,7 @@ from service.auth.access import PUBLIC
 from service.database import ScopedConnection
 from service.injection import NotWired, Provide, inject
 from service.startup import container_scope, opened
+from tests.support.clients import client_of
 
 CODE = """
 import functools
@@ -137,13 +137,8 @@ def module() -> Iterator[Any]:
 
 async def _answer(monkeypatch: pytest.MonkeyPatch, router: APIRouter) -> Any:
     monkeypatch.setattr("service.app.ROUTERS", (router,))
-    async with _client(Container()) as client:
+    async with client_of(Container(), raise_app_exceptions=False) as client:
         return (await client.get("/x")).json()
-
-
-def _client(container: Container) -> AsyncClient:
-    transport = ASGITransport(create_app(container), raise_app_exceptions=False)
-    return AsyncClient(transport=transport, base_url="http://test")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -248,7 +243,7 @@ async def test_two_applications_of_one_process_do_not_mix(
         monkeypatch.setenv("DATABASE_URL", dsn)
         container = Container()
         container.wire(modules=[__name__])
-        made.append((container, _client(container)))
+        made.append((container, client_of(container, raise_app_exceptions=False)))
     for _ in range(2):
         for container, client in made:
             assert (await client.get("/deep")).json() == [id(container.connection())] * 2
@@ -265,7 +260,7 @@ async def test_two_applications_have_two_databases(
     for dsn in (clone_dsn, empty_dsn):
         monkeypatch.setenv("DATABASE_URL", dsn)
         container = Container()
-        made.append((container, _client(container)))
+        made.append((container, client_of(container, raise_app_exceptions=False)))
     (first, one), (second, other) = made
     ada = {"email": "ada@example.com", "password": "correct horse"}
     async with opened(first), opened(second), one, other:

@@ -7,14 +7,13 @@ from time import monotonic, sleep
 
 import httpx
 import pytest
-from httpx import ASGITransport, AsyncClient
 
 from containers import Container
-from service.app import create_app
 from service.auth.ratelimit.limiter import AttemptLimiter, network
 from service.auth.ratelimit.settings import RateLimitSettings
 from service.errors import TooManyRequests
 from service.settings import ConfigurationError, Settings
+from tests.support.clients import client_of
 from tests.support.processes import answer, free_port, running
 
 ADA = {"email": "ada@example.com", "password": "correct horse"}
@@ -128,8 +127,7 @@ async def test_a_registration_that_is_undone_counts(
     monkeypatch.setenv("POOLKEEPER_LIMITS__ENABLED", "true")
     monkeypatch.setenv("POOLKEEPER_LIMITS__REGISTER_PER_ADDRESS", "3/minute")
     cloned_container.settings.reset()
-    transport = ASGITransport(create_app(cloned_container))
-    async with AsyncClient(transport=transport, base_url="http://test") as client:
+    async with client_of(cloned_container) as client:
         answers = [await client.post("/users/", json=ADA, headers={"Idempotency-Key": str(n)}) for n in range(4)]
     assert [answer.status_code for answer in answers] == [201, 400, 400, 429]
     refused = answers[-1]
@@ -144,8 +142,7 @@ async def test_a_change_of_address_counts_as_a_registration(
     monkeypatch.setenv("POOLKEEPER_LIMITS__ENABLED", "true")
     monkeypatch.setenv("POOLKEEPER_LIMITS__REGISTER_PER_CLIENT", "3/minute")
     cloned_container.settings.reset()
-    transport = ASGITransport(create_app(cloned_container))
-    async with AsyncClient(transport=transport, base_url="http://test") as client:
+    async with client_of(cloned_container) as client:
         path = f"/users/{(await client.post('/users/', json=ADA)).json()['id']}"
         asked = [await client.patch(path, json={"email": f"{number}@example.com"}) for number in range(3)]
         other = await client.patch(path, json={"is_active": True})
@@ -160,8 +157,7 @@ async def test_nobody_else_uses_up_a_users_tries_at_its_password(
     monkeypatch.setenv("POOLKEEPER_LIMITS__ENABLED", "true")
     monkeypatch.setenv("POOLKEEPER_LIMITS__LOGIN_PER_ADDRESS", "2/minute")
     cloned_container.settings.reset()
-    transport = ASGITransport(create_app(cloned_container))
-    async with AsyncClient(transport=transport, base_url="http://test") as client:
+    async with client_of(cloned_container) as client:
         user_id = (await client.post("/users/", json=ADA)).json()["id"]
         name = f"user {user_id}"
         others = [await client.post("/token", data={"username": name, "password": "wrong"}) for _ in range(3)]
@@ -178,8 +174,7 @@ async def test_without_a_database_an_attempt_is_a_503(monkeypatch: pytest.Monkey
     container = Container()
     await container.init_resources()  # type: ignore[misc]
     try:
-        transport = ASGITransport(create_app(container))
-        async with AsyncClient(transport=transport, base_url="http://test") as client:
+        async with client_of(container) as client:
             answered = await client.post("/users/", json=ADA)
     finally:
         await container.shutdown_resources()  # type: ignore[misc]

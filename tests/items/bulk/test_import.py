@@ -23,14 +23,6 @@ CSV = "text/csv"
 GOOD = b'{"title": "A pen"}\n'
 
 
-@pytest.fixture
-async def user_id(client: AsyncClient) -> int:
-    """The id of a user who owns nothing yet."""
-    answer = await client.post("/users/", json={"email": "ada@example.com", "password": "correct horse"})
-    user_id: int = answer.json()["id"]
-    return user_id
-
-
 async def _import(
     client: AsyncClient, user_id: int, body: bytes | AsyncIterator[bytes], media_type: str = JSON_LINES
 ) -> Response:

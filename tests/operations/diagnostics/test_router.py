@@ -10,8 +10,9 @@ from containers import Container
 from service.app import create_app
 from service.operations.diagnostics.countdown import Countdown
 from service.operations.diagnostics.settings import DiagnosticsSettings
-from tests.conftest import _opened, client_of
+from tests.conftest import _opened
 from tests.database.helpers import until
+from tests.support.clients import client_of
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
-from httpx import ASGITransport, AsyncClient
+from httpx import AsyncClient
 
 from containers import Container
-from service.app import create_app
+from tests.support.clients import client_of
 
 _ASSETS = {
     "page.js": "text/javascript; charset=utf-8",
@@ -28,8 +28,7 @@ _POLICY = {
 
 
 def _client(prefix: str = "") -> AsyncClient:
-    transport = ASGITransport(create_app(Container()), root_path=prefix)
-    return AsyncClient(transport=transport, base_url=f"http://test{prefix}")
+    return client_of(Container(), base_url=f"http://test{prefix}", root_path=prefix)
 
 
 @pytest.fixture

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from httpx import ASGITransport, AsyncClient, Response
+from httpx import AsyncClient, Response
 
 from containers import Container
-from service.app import create_app
 from service.migrations import HEAD
+from tests.support.clients import client_of
 
 
 async def _ready(container: Container) -> Response:
-    async with AsyncClient(transport=ASGITransport(create_app(container)), base_url="http://test") as client:
+    async with client_of(container) as client:
         assert (await client.get("/health/live")).json() == {"status": "ok"}
         return await client.get("/health/ready")
 
