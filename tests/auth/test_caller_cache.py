@@ -161,7 +161,7 @@ async def test_a_change_that_fails_has_the_user_asked_about_again() -> None:
 
 async def test_so_many_users_are_remembered_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one who was asked about longest ago makes room."""
-    monkeypatch.setattr("service.auth.caller_cache._REMEMBERED", 2)
+    monkeypatch.setattr("service.auth.caller_cache._MAX_USERS", 2)
     accounts = _Accounts()
     callers = CallerCache(accounts, AuthSettings(remember_seconds=60))  # type: ignore[arg-type]
     for user_id in (1, 2, 3):
