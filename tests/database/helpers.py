@@ -12,7 +12,7 @@ from service.database import Database, DatabaseOptions, ScopedConnection
 from tests.support.sql import fetchval
 
 BACKEND = "SELECT pg_backend_pid()"
-INSERT = "INSERT INTO notes VALUES ($1)"
+INSERT = "INSERT INTO numbers VALUES ($1)"
 PATIENCE = 60.0
 """Seconds after which what a test waits for has not happened: far more than a busy machine takes."""
 
@@ -59,15 +59,15 @@ async def terminate(dsn: str, pid: int) -> None:
     await fetchval(dsn, f"SELECT pg_terminate_backend({pid})")
 
 
-async def create_notes(database: Database, connection: ScopedConnection) -> None:
-    """Create the table `notes`, with a constraint that can be deferred."""
+async def create_numbers(database: Database, connection: ScopedConnection) -> None:
+    """Create the table `numbers`, with a constraint that can be deferred."""
     async with database.scope("table"):
         await connection.execute(
-            "CREATE TABLE notes (n int CONSTRAINT notes_n_key UNIQUE DEFERRABLE INITIALLY IMMEDIATE)"
+            "CREATE TABLE numbers (n int CONSTRAINT numbers_n_key UNIQUE DEFERRABLE INITIALLY IMMEDIATE)"
         )
 
 
-async def notes(database: Database, connection: ScopedConnection) -> list[int]:
-    """Return the committed rows of `notes`, in order."""
+async def numbers(database: Database, connection: ScopedConnection) -> list[int]:
+    """Return the committed rows of `numbers`, in order."""
     async with database.scope("read"):
-        return [row["n"] for row in await connection.fetch("SELECT n FROM notes ORDER BY n")]
+        return [row["n"] for row in await connection.fetch("SELECT n FROM numbers ORDER BY n")]

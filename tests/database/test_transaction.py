@@ -14,20 +14,20 @@ from service.database import (
     TransactionAborted,
     TransactionClosed,
 )
-from tests.database.helpers import INSERT, create_notes, notes, opened, until, whole
+from tests.database.helpers import INSERT, create_numbers, numbers, opened, until, whole
 
 
 @pytest.fixture(autouse=True)
 async def _table(database: Database, connection: ScopedConnection) -> None:
-    await create_notes(database, connection)
+    await create_numbers(database, connection)
 
 
 async def test_a_normal_exit_commits(database: Database, connection: ScopedConnection) -> None:
     """Others see nothing before the block ends, and all of it after."""
     async with database.scope("write"), connection.transaction():
         await connection.execute(INSERT, 1)
-        assert await notes(database, connection) == []
-    assert await notes(database, connection) == [1]
+        assert await numbers(database, connection) == []
+    assert await numbers(database, connection) == [1]
 
 
 async def test_a_transaction_costs_no_reset(database: Database, connection: ScopedConnection) -> None:
@@ -52,7 +52,7 @@ async def test_any_exception_rolls_back(
         async with database.scope("write"), connection.transaction():
             await connection.execute(INSERT, 1)
             raise error
-    assert await notes(database, connection) == []
+    assert await numbers(database, connection) == []
     await until(lambda: whole(database))
 
 
@@ -66,7 +66,7 @@ async def test_a_nested_transaction_is_a_savepoint(database: Database, connectio
                 await connection.execute(INSERT, 1)
         async with connection.transaction():
             await connection.execute(INSERT, 3)
-    assert await notes(database, connection) == [1, 3]
+    assert await numbers(database, connection) == [1, 3]
 
 
 async def test_a_timeout_around_a_nested_transaction_undoes_only_that(
@@ -80,7 +80,7 @@ async def test_a_timeout_around_a_nested_transaction_undoes_only_that(
                 await connection.execute(INSERT, 2)
                 await connection.fetchval("SELECT pg_sleep(5)")
         await connection.execute(INSERT, 3)
-    assert await notes(database, connection) == [1, 3]
+    assert await numbers(database, connection) == [1, 3]
     await until(lambda: whole(database))
 
 
@@ -140,7 +140,7 @@ async def test_a_nested_transaction_cannot_ask_for_what_the_outer_one_has_not(
 
 
 @pytest.mark.parametrize(
-    "isolation", ["nonsense", "READ_COMMITTED", "read committed", "", "serializable; DROP TABLE notes"]
+    "isolation", ["nonsense", "READ_COMMITTED", "read committed", "", "serializable; DROP TABLE numbers"]
 )
 async def test_an_isolation_that_is_none_is_refused_where_it_is_given(
     database: Database, connection: ScopedConnection, isolation: Any
@@ -151,7 +151,7 @@ async def test_an_isolation_that_is_none_is_refused_where_it_is_given(
     async with database.scope("work"):
         with pytest.raises(ValueError, match="isolation must be one of"):
             await connection.run_transaction(_nothing, isolation=isolation)
-    assert await notes(database, connection) == []
+    assert await numbers(database, connection) == []
 
 
 async def _nothing() -> None:
@@ -167,7 +167,7 @@ async def test_a_swallowed_error_is_not_reported_as_success(database: Database, 
                 with pytest.raises(asyncpg.UniqueViolationError):
                     await connection.execute(INSERT, 1)
         assert await connection.fetchval("SELECT 1") == 1
-    assert await notes(database, connection) == []
+    assert await numbers(database, connection) == []
 
 
 async def test_a_swallowed_error_in_a_savepoint_undoes_it_and_says_so(
@@ -182,7 +182,7 @@ async def test_a_swallowed_error_in_a_savepoint_undoes_it_and_says_so(
                 with pytest.raises(asyncpg.UniqueViolationError):
                     await connection.execute(INSERT, 2)
         await connection.execute(INSERT, 3)
-    assert await notes(database, connection) == [1, 3]
+    assert await numbers(database, connection) == [1, 3]
 
 
 @pytest.mark.parametrize("readonly", [True, False])
@@ -223,7 +223,7 @@ async def test_a_write_that_the_server_refuses_as_a_standby_does_drops_the_conne
                 await connection.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
             await through_demoted.execute(INSERT, 1)
         await until(lambda: whole(demoted))
-    assert await notes(database, connection) == [1]
+    assert await numbers(database, connection) == [1]
 
 
 async def test_a_savepoint_in_an_aborted_transaction_is_refused_as_by_asyncpg(
@@ -246,10 +246,10 @@ async def test_an_error_at_commit_is_the_servers_own(database: Database, connect
     async with database.scope("write"):
         with pytest.raises(asyncpg.UniqueViolationError):
             async with connection.transaction():
-                await connection.execute("SET CONSTRAINTS notes_n_key DEFERRED")
+                await connection.execute("SET CONSTRAINTS numbers_n_key DEFERRED")
                 await connection.execute(INSERT, 1)
                 await connection.execute(INSERT, 1)
-    assert await notes(database, connection) == []
+    assert await numbers(database, connection) == []
     await until(lambda: whole(database))
 
 
@@ -298,7 +298,7 @@ async def test_a_connection_lost_before_commit_is_plainly_unavailable(
                 async with database.scope("killer"):
                     await connection.fetchval("SELECT pg_terminate_backend($1)", pid)
                 await until(block.lease.raw.is_closed)
-    assert await notes(database, connection) == []
+    assert await numbers(database, connection) == []
     await until(lambda: whole(database))
 
 

@@ -12,12 +12,12 @@ from service.database import (
     ScopedConnection,
     TransactionClosed,
 )
-from tests.database.helpers import INSERT, create_notes, notes, opened, until, whole
+from tests.database.helpers import INSERT, create_numbers, numbers, opened, until, whole
 
 
 @pytest.fixture(autouse=True)
 async def _table(database: Database, connection: ScopedConnection) -> None:
-    await create_notes(database, connection)
+    await create_numbers(database, connection)
 
 
 async def test_gathered_statements_outside_a_transaction_are_parallel(clone_dsn: str) -> None:
@@ -40,7 +40,7 @@ async def test_gathered_statements_inside_a_transaction_take_turns(
     async with database.scope("gather"), connection.transaction():
         await asyncio.gather(*(connection.execute(INSERT, n) for n in range(10)), *(nested(n) for n in range(10, 20)))
         assert database.stats().leased == 1
-    assert await notes(database, connection) == list(range(20))
+    assert await numbers(database, connection) == list(range(20))
 
 
 async def test_a_sibling_does_not_slip_into_a_savepoint(database: Database, connection: ScopedConnection) -> None:
@@ -62,7 +62,7 @@ async def test_a_sibling_does_not_slip_into_a_savepoint(database: Database, conn
                 assert not written.is_set()
                 raise ZeroDivisionError
         await task
-    assert await notes(database, connection) == [2]
+    assert await numbers(database, connection) == [2]
 
 
 async def test_a_block_that_waits_for_its_own_sibling_is_not_stuck_for_ever(clone_dsn: str) -> None:
@@ -113,7 +113,7 @@ async def test_a_failing_block_does_not_wait_for_its_siblings_block(
         leave.set()
         for outcome in await asyncio.gather(*tasks, return_exceptions=True):
             assert isinstance(outcome, TransactionClosed)
-    assert await notes(database, connection) == []
+    assert await numbers(database, connection) == []
 
 
 async def test_a_savepoint_whose_making_is_cancelled_undoes_nothing_else(
@@ -134,7 +134,7 @@ async def test_a_savepoint_whose_making_is_cancelled_undoes_nothing_else(
             await asyncio.sleep(random.random() / 2000)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-    assert await notes(database, connection) == list(range(50))
+    assert await numbers(database, connection) == list(range(50))
 
 
 async def test_serialization_failures_are_run_again_in_full(database: Database, connection: ScopedConnection) -> None:
@@ -162,15 +162,15 @@ async def test_serialization_failures_are_run_again_in_full(database: Database, 
 async def test_deadlocks_are_run_again(database: Database, connection: ScopedConnection) -> None:
     """Two units that lock two rows in opposite order both get through."""
     async with database.scope("rows"):
-        await connection.execute("INSERT INTO notes VALUES (1), (2); SET deadlock_timeout = '50ms'")
+        await connection.execute("INSERT INTO numbers VALUES (1), (2); SET deadlock_timeout = '50ms'")
     first_locked = [asyncio.Event(), asyncio.Event()]
 
     async def job(index: int) -> None:
         async def work() -> None:
-            await connection.execute("SELECT FROM notes WHERE n = $1 FOR UPDATE", index + 1)
+            await connection.execute("SELECT FROM numbers WHERE n = $1 FOR UPDATE", index + 1)
             first_locked[index].set()
             await first_locked[1 - index].wait()
-            await connection.execute("SELECT FROM notes WHERE n = $1 FOR UPDATE", 2 - index)
+            await connection.execute("SELECT FROM numbers WHERE n = $1 FOR UPDATE", 2 - index)
 
         async with database.scope(f"job {index}"):
             await connection.run_transaction(work)
