@@ -16,7 +16,7 @@ define environment
 @rm -f $(1)/*stamp
 endef
 
-.PHONY: anew run test check lock conformance asyncpg-test how-to-test traps wheel-test image-test browser-test pgbouncer-test smoke pythons lowest newest
+.PHONY: anew run test test-unprepared check lock conformance asyncpg-test how-to-test traps wheel-test image-test browser-test pgbouncer-test smoke pythons lowest newest
 .PHONY: bench bench-quick bench-micro bench-layers bench-instructions bench-start bench-memory bench-lists bench-bends bench-pythons
 
 run: .venv/run.stamp
@@ -25,6 +25,11 @@ run: .venv/run.stamp
 test: .venv/development.stamp
 	$(BIN)/pytest -n auto -m "not alone and $(IN_THE_SUITE)" --cov --cov-report=
 	$(BIN)/pytest -m "alone and $(IN_THE_SUITE)" --cov --cov-append --cov-report=term-missing:skip-covered
+
+# The suite's HTTP part without prepared routes: what FastAPI does itself. tests/web/prepared always does both.
+test-unprepared: .venv/development.stamp
+	UNPREPARED=1 $(BIN)/pytest -q -n auto -m "not alone and $(IN_THE_SUITE)" --ignore tests/web/prepared --ignore tests/web/server \
+		tests/web tests/users tests/items tests/auth tests/idempotency tests/operations
 
 check: .venv/development.stamp
 	$(BIN)/ruff format --check .

@@ -30,11 +30,13 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests read the configuration of tests, whatever the shell has set."""
+    """Tests read the configuration of tests, whatever the shell has set. `UNPREPARED` sends every request FastAPI's way."""
     for name in list(os.environ):
         if name.startswith(("POOLKEEPER_", "PG")) or name == "DATABASE_URL":
             monkeypatch.delenv(name)
     monkeypatch.setenv("POOLKEEPER_ENV", "test")
+    if os.environ.get("UNPREPARED"):
+        monkeypatch.setenv("POOLKEEPER_PERFORMANCE__PREPARED_ROUTES", "false")
 
 
 @pytest.fixture

@@ -5,9 +5,11 @@ neither is for admins only, and so is a route that is added to the application l
 is wrapped: `Public(application)`.
 """
 
+import logging
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import Depends, Security
+from fastapi import APIRouter, Depends, Security, params
 from fastapi.dependencies.models import Dependant
 from fastapi.security import OAuth2PasswordBearer
 from starlette.requests import HTTPConnection
@@ -15,7 +17,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.auth.caller import Authentication, Caller
 from service.injection import Provide, inject
-from service.web.routes import calls_of
+from service.web.routes import calls_of, routes_of
+
+logger = logging.getLogger("service")
 
 _token = OAuth2PasswordBearer("token", auto_error=False, description="An e-mail address and its password")
 
@@ -69,6 +73,21 @@ def says_who_may_call(route: object) -> bool:
     if dependant is None:
         return isinstance(getattr(route, "app", None), Public)
     return any(call in {identify, admins, everyone} for call in calls_of(dependant))
+
+
+def access_of(router: APIRouter) -> Sequence[params.Depends]:
+    """Return the dependencies to include a router with: none if each of its routes declares its callers, else `ADMINS`.
+
+    Log the routes that do not.
+    """
+    undecided = [str(route.path) for route in routes_of(router.routes) if not says_who_may_call(route)]
+    if not undecided:
+        return ()
+    logger.warning(
+        "%s: nothing says who may call: take `caller: SignedIn`, or `dependencies=[PUBLIC]`. Until then, admins only",
+        ", ".join(undecided),
+    )
+    return (ADMINS,)
 
 
 async def require_admin(scope: Scope) -> None:

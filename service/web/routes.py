@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from dependency_injector.containers import Container
+from fastapi import APIRouter
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.routing import BaseRoute
@@ -27,6 +28,12 @@ def wire_calls(container: Container, calls: Iterable[Call]) -> None:
         modules.update(part.__module__ for part in _parts(call) if is_injected(part) and not is_wired(container, part))
     if modules:
         container.wire(modules=sorted(modules))
+
+
+def calls_of_routers(routers: Iterable[APIRouter]) -> Iterator[Call]:
+    """Yield the dependencies of whole routers, which a router without routes has, too."""
+    for router in routers:
+        yield from (depends.dependency for depends in router.dependencies if depends.dependency)
 
 
 def calls_of_routes(routes: Iterable[BaseRoute]) -> Iterator[Call]:

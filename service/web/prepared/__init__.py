@@ -9,7 +9,7 @@ to FastAPI as though nobody had looked at it.
 The switch is `performance.prepared_routes`. tests/web/prepared sends everything both ways, and compares.
 """
 
-from service.web.prepared.application import PreparedApplication
+from service.web.prepared.application import PreparedApplication, application
 from service.web.prepared.middleware import PreparedRoutes
 
-__all__ = ["PreparedApplication", "PreparedRoutes"]
+__all__ = ["PreparedApplication", "PreparedRoutes", "application"]

@@ -1,7 +1,11 @@
 """FastAPI's application without the middleware that has nothing to do in this service."""
 
+from importlib.util import find_spec
+from typing import Any
+
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -29,3 +33,15 @@ class PreparedApplication(FastAPI):
             return
         scope["app"] = self
         await self.middleware_stack(scope, receive, send)
+
+
+def application(*, prepared: bool, **options: Any) -> FastAPI:
+    """Return FastAPI's application, without what has nothing to do if it is to be prepared.
+
+    Without OpenTelemetry's SDK nothing can be recorded, and FastAPI need not look for a recorder at each request. With
+    it, every request goes FastAPI's way, which records it.
+    """
+    if find_spec("opentelemetry.sdk") is not None:
+        return FastAPI(**options)
+    telemetry = TelemetryConfig(tracing=False, metrics=False, logs=False)
+    return (PreparedApplication if prepared else FastAPI)(telemetry=telemetry, **options)
