@@ -11,6 +11,7 @@ from service.auth.service import AuthService
 from service.errors import Unprocessable
 from service.injection import Provide, inject
 from service.web.openapi import problem_responses
+from service.web.parameters import ClientAddress
 
 router = APIRouter(tags=["access"])
 
@@ -38,10 +39,10 @@ async def _is_one_form(request: Request) -> None:
 @inject
 async def sign_in(
     credentials: Annotated[Credentials, Form()],
-    request: Request,
+    client: ClientAddress,
     limiter: AttemptLimiter = Provide["attempts"],
     auth: AuthService = Provide["auth_service"],
 ) -> AccessToken:
     """Return an access token for an e-mail address and its password. A change of the password ends all earlier tokens."""
-    await limiter.check("login", address=credentials.username, client=request.client and request.client.host)
+    await limiter.check("login", address=credentials.username, client=client)
     return await auth.sign_in(credentials)

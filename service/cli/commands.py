@@ -22,6 +22,7 @@ from service.startup.postgres import PostgresServer, postgres_server
 from service.startup.signals import interruptible
 from service.users.schemas import NewUser, User
 from service.web.hosts import authority
+from service.web.input import message_of
 
 T = TypeVar("T")
 
@@ -147,9 +148,7 @@ def create_user(
         new = NewUser(email=email, password=SecretStr(_password()))
         user = asyncio.run(create())
     except ValidationError as error:
-        mistakes = (
-            f"{mistake['loc'][0]}: {mistake['msg'].removeprefix('Value error, ')}" for mistake in error.errors()
-        )
+        mistakes = (f"{mistake['loc'][0]}: {message_of(mistake)}" for mistake in error.errors())
         typer.echo("; ".join(mistakes), err=True)
         raise typer.Exit(1) from None
     except ServiceError as error:

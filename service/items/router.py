@@ -1,6 +1,6 @@
 """Items over HTTP."""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 
 from service.auth.access import SignedIn
 from service.idempotency.header import Idempotent
@@ -9,8 +9,8 @@ from service.items.bulk.router import router as bulk_router
 from service.items.schemas import ChangedItem, Item, NewItem
 from service.items.service import ItemService
 from service.web.openapi import problem_responses
-from service.web.paging import page
-from service.web.parameters import After, Id, Limit, Skip, register_id
+from service.web.paging import Pages
+from service.web.parameters import Id, register_id
 from service.web.representation import CHANGED, CONDITIONAL, CONDITIONAL_CHANGE, CREATED, READ, IfMatch, Represented
 
 register_id("item", "export")
@@ -47,32 +47,23 @@ async def create_item(
 async def list_items_of_user(
     caller: SignedIn,
     user_id: Id,
-    request: Request,
-    response: Response,
-    after: After = 0,
-    skip: Skip = 0,
-    limit: Limit = 100,
+    paging: Pages,
     items: ItemService = Provide["item_service"],
 ) -> list[Item]:
     """List the items of one user, in the order in which they were created."""
     caller.require(user_id)
-    return page(await items.list_of(user_id, skip, limit + 1, after=after), limit, request, response)
+    return paging.page(await items.list_of(user_id, paging.skip, paging.limit, after=paging.after))
 
 
 @router.get("/items/", summary="List items", responses=problem_responses(401))
 @inject
 async def list_items(
     caller: SignedIn,
-    request: Request,
-    response: Response,
-    after: After = 0,
-    skip: Skip = 0,
-    limit: Limit = 100,
+    paging: Pages,
     items: ItemService = Provide["item_service"],
 ) -> list[Item]:
     """List items in the order in which they were created: all for admins, your own for other users."""
-    rows = await items.list(skip, limit + 1, after=after, owner_id=caller.owner_id)
-    return page(rows, limit, request, response)
+    return paging.page(await items.list(paging.skip, paging.limit, after=paging.after, owner_id=caller.owner_id))
 
 
 @router.get(

@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from service.database.environment import environment_variable
+from service.web.input import message_of
 
 ENV_PREFIX = "POOLKEEPER_"
 NESTED = "__"
@@ -254,7 +255,7 @@ def explain(error: ValidationError, origins: Origins) -> str:
     for mistake in error.errors(include_input=False, include_url=False, include_context=False):
         key = ".".join(str(part) for part in mistake["loc"])
         unknown = mistake["type"] in {"extra_forbidden", "unexpected_keyword_argument"}
-        what = "there is no such setting" if unknown else mistake["msg"].removeprefix("Value error, ")
+        what = "there is no such setting" if unknown else message_of(mistake)
         given = ".".join(part for part in mistake["loc"] if isinstance(part, str))  # a list comes as a whole
         lines.append(f"{key} ({origins.of(given)}): {what}" if key else what)
     return "\n".join(lines)

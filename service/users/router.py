@@ -1,6 +1,6 @@
 """Users over HTTP."""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 
 from service.auth.access import PUBLIC, SignedIn
 from service.auth.ratelimit.limiter import AttemptLimiter
@@ -10,8 +10,8 @@ from service.users.errors import UserNotFound
 from service.users.schemas import ChangedPassword, ChangedUser, Me, NewUser, User
 from service.users.service import UserService
 from service.web.openapi import problem_responses
-from service.web.paging import page
-from service.web.parameters import After, Id, Limit, Skip
+from service.web.paging import Pages
+from service.web.parameters import ClientAddress, Id
 from service.web.representation import CHANGED, CONDITIONAL, CONDITIONAL_CHANGE, CREATED, READ, IfMatch, Represented
 
 router = APIRouter(prefix="/users", tags=["users"])
@@ -31,14 +31,14 @@ _me_answer = Represented(Me)
 @inject
 async def create_user(
     new: NewUser,
-    request: Request,
+    client: ClientAddress,
     response: Response,
     idempotent_request: IdempotentForAll,
     limiter: AttemptLimiter = Provide["attempts"],
     users: UserService = Provide["user_service"],
 ) -> Response:
     """Create a user. Each e-mail address can be registered once, in any spelling."""
-    await limiter.check("register", address=new.email, client=request.client and request.client.host)
+    await limiter.check("register", address=new.email, client=client)
     user = await users.register(new, idempotent_request)
     return _user_answer.created(user, f"/users/{user.id}", response)
 
@@ -47,16 +47,12 @@ async def create_user(
 @inject
 async def list_users(
     caller: SignedIn,
-    request: Request,
-    response: Response,
-    after: After = 0,
-    skip: Skip = 0,
-    limit: Limit = 100,
+    paging: Pages,
     users: UserService = Provide["user_service"],
 ) -> list[User]:
     """List users with their items, in the order in which they registered. For admins."""
     caller.require_admin()
-    return page(await users.list(skip, limit + 1, after=after), limit, request, response)
+    return paging.page(await users.list(paging.skip, paging.limit, after=paging.after))
 
 
 @router.get(
@@ -103,7 +99,7 @@ async def change_user(
     user_id: Id,
     change: ChangedUser,
     tags: IfMatch,
-    request: Request,
+    client: ClientAddress,
     limiter: AttemptLimiter = Provide["attempts"],
     users: UserService = Provide["user_service"],
 ) -> Response:
@@ -116,7 +112,7 @@ async def change_user(
     if change.is_active is not None:
         caller.require_admin()
     if change.email is not None:
-        await limiter.check("register", address=change.email, client=request.client and request.client.host)
+        await limiter.check("register", address=change.email, client=client)
     return _user_answer(await users.change(user_id, change, tags=tags))
 
 
@@ -133,14 +129,14 @@ async def change_password(
     user_id: Id,
     change: ChangedPassword,
     tags: IfMatch,
-    request: Request,
+    client: ClientAddress,
     limiter: AttemptLimiter = Provide["attempts"],
     users: UserService = Provide["user_service"],
 ) -> None:
     """Change a user's password and end all its tokens. Each request counts as an attempt to sign in."""
     caller.require(user_id)
     owner = f"user {user_id}\0"  # not an e-mail address: attempts to sign in cannot use up this user's attempts
-    await limiter.check("login", address=owner, client=request.client and request.client.host)
+    await limiter.check("login", address=owner, client=client)
     await users.change_password(caller, user_id, change, tags=tags)
 
 

@@ -1,6 +1,7 @@
 """Types of input that several features share. It imports no FastAPI, so that schemas can use it."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -8,6 +9,12 @@ BIGINT_MAX = 2**63 - 1
 
 ETags = list[str] | None
 """The versions of an object that a client accepts for its change; `None`: any."""
+
+
+def message_of(mistake: Mapping[str, Any]) -> str:
+    """Return the message of one of pydantic's errors, without its prefix for a `ValueError`."""
+    message: str = mistake["msg"]
+    return message.removeprefix("Value error, ")
 
 
 def storable(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Path, Query
+from fastapi import Depends, Path, Query, Request
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from service.web.input import BIGINT_MAX
@@ -38,3 +38,11 @@ After = Annotated[
 ]
 Skip = Annotated[int, Query(ge=0, le=BIGINT_MAX, description="How many to leave out at the start")]
 Limit = Annotated[int, Query(ge=1, le=500, description="How many to give at most")]
+
+
+async def _client_address(request: Request) -> str | None:
+    return request.client and request.client.host
+
+
+ClientAddress = Annotated[str | None, Depends(_client_address)]
+"""The address of the client after proxy headers, for rate limits; `None` at a Unix socket."""

@@ -30,6 +30,7 @@ from service.errors import (
     Unavailable,
     Unprocessable,
 )
+from service.web.input import message_of
 from service.web.request_id import id_of, name_of
 
 logger = logging.getLogger("service")
@@ -194,7 +195,7 @@ def _invalid(scope: Scope, error: RequestValidationError) -> ProblemResponse:
     if isinstance(error.body, bytes) and any(mistake["loc"][0] == "body" for mistake in mistakes):  # nobody parsed it
         return _answer(scope, 415, NOT_JSON, headers={"Accept": "application/json"})
     fields = [
-        {"field": _short(_field(mistake["loc"])), "message": _short(mistake["msg"].removeprefix("Value error, "))}
+        {"field": _short(_field(mistake["loc"])), "message": _short(message_of(mistake))}
         for mistake in (mistakes if isinstance(error, CountedMistakes) else mistakes[:_MOST_FIELDS])
     ]
     detail = "; ".join(f"{field['field']}: {field['message']}" for field in fields)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from service.items.bulk.errors import BadLines, Mistake
 from service.items.bulk.lines import LINE_BYTES, Mistakes
 from service.items.schemas import NewItem
+from service.web.input import message_of
 
 _HEADER = ["title", "description"]
 _RECORD_LINES = 11_000
@@ -149,7 +150,7 @@ def _mistakes(error: ValidationError) -> list[Mistake]:
     return [
         (
             ".".join(str(part) for part in each["loc"]),
-            each["msg"].removeprefix("Value error, ").replace(" at line 1 column ", " at column "),
+            message_of(each).replace(" at line 1 column ", " at column "),
         )
         for each in error.errors(include_url=False, include_context=False, include_input=False)
     ]
