@@ -1,72 +1,18 @@
-"""From bytes to requests: no byte of a body is read as a request, and heads are bounded, with each of uvicorn's protocols."""
+"""From bytes to requests: no byte of a body is read as a request, with each of uvicorn's protocols."""
 
-import json
-import re
-import socket
-from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from itertools import pairwise
 from pathlib import Path
-from time import monotonic, sleep
-from typing import Any, NamedTuple
+from time import sleep
 
 import httpx
 import pytest
 import websockets.sync.client
 from websockets.exceptions import InvalidStatus
 
+from tests.support.echo import CALLS, CHUNKS, ECHO, HOST, INNER, LENGTH, UPGRADES, Echo, rest, variables
 from tests.support.processes import answer, free_port, running
 
-ECHO = """
-import asyncio
-from contextlib import suppress
-from fastapi import APIRouter, Request, WebSocket
-from fastapi.responses import StreamingResponse
-from starlette.requests import ClientDisconnect
-from service import app as application
-from service.auth.access import PUBLIC
-
-router = APIRouter(dependencies=[PUBLIC])
-calls = []
-
-@router.api_route("/echo", methods=["GET", "POST", "PUT", "DELETE"])
-async def echo(request: Request) -> dict:
-    calls.append(request.method)
-    return {"headers": [name for name, _ in request.headers.items()], "body": (await request.body()).decode()}
-
-@router.get("/calls")
-async def called() -> list:
-    done = calls.copy()
-    calls.clear()
-    return done
-
-@router.post("/early")
-async def early() -> str:
-    return "early"
-
-@router.post("/stream")
-async def stream(request: Request) -> StreamingResponse:
-    async def parts():
-        yield "begun"
-        with suppress(ClientDisconnect):
-            await request.body()
-            yield "done"
-    return StreamingResponse(parts())
-
-@router.get("/wait")
-async def wait() -> str:
-    await asyncio.sleep(0.3)
-    return "waited"
-
-@router.websocket("/ws")
-async def ws(websocket: WebSocket) -> None:
-    await websocket.accept()
-    await websocket.send_text("hello")
-    await websocket.close()
-
-application.ROUTERS += (router,)
-from service.main import app
-"""
 IN_A_THREAD = """
 import sys
 from threading import Thread
@@ -97,100 +43,6 @@ async def lifespan(_):
 parent = FastAPI(lifespan=lifespan)
 parent.mount("/below", app)
 """
-COMMANDS: dict[str, Sequence[str]] = {
-    "serve's": ("--http", "service.web.server:BatchedProtocol"),
-    "plain uvicorn": (),
-    "h11": ("--http", "h11"),
-}
-SETTINGS = {
-    "POOLKEEPER_ENV": "test",
-    "POOLKEEPER_HTTP__ALLOWED_HOSTS": "test,127.0.0.1",
-    "POOLKEEPER_HTTP__HEAD_SECONDS": "1",
-    "POOLKEEPER_HTTP__KEEP_ALIVE_SECONDS": "2",
-}
-HOST = b" HTTP/1.1\r\nHost: test\r\n"
-INNER = b"DELETE /echo" + HOST + b"\r\n"
-CALLS = b"GET /calls" + HOST + b"\r\n"
-LENGTH = b"Content-Length: %d\r\n" % len(INNER)
-CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(INNER), INNER)
-
-
-class Reply(NamedTuple):
-    """One answer on a connection."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-class Echo(NamedTuple):
-    """A server, and what it has written."""
-
-    name: str
-    port: int
-    output: Path
-
-    def connect(self) -> socket.socket:
-        client = socket.create_connection(("127.0.0.1", self.port), timeout=20)
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return client
-
-    def ask(self, *parts: bytes, answers: int | None = None, pause: float = 0.05) -> list[Reply]:
-        """So many answers, or all until the server closes the connection."""
-        with closing(self.connect()) as client:
-            for part in parts:
-                with suppress(ConnectionError):  # it may have been told enough
-                    client.sendall(part)
-                sleep(pause)
-            said = b""
-            while answers is None or len(replies(said)) < answers:
-                more = client.recv(65536)
-                if not more:
-                    break
-                said += more
-            return replies(said)
-
-    def calls(self) -> list[str]:
-        calls: list[str] = httpx.get(f"http://127.0.0.1:{self.port}/calls").json()
-        return calls
-
-
-def _rest(client: socket.socket) -> bytes:
-    said = b""
-    while more := client.recv(65536):
-        said += more
-    return said
-
-
-def replies(said: bytes) -> list[Reply]:
-    """The answers in what a server has said, each with its length."""
-    found = []
-    while b"\r\n\r\n" in said:
-        head, _, said = said.partition(b"\r\n\r\n")
-        status, *lines = head.decode().split("\r\n")
-        headers = dict(line.lower().split(": ", 1) for line in lines)
-        length = int(headers.get("content-length", 0))
-        if len(said) < length:
-            break
-        found.append(Reply(int(status.split()[1]), headers, said[:length]))
-        said = said[length:]
-    return found
-
-
-@pytest.fixture(scope="module", params=COMMANDS)
-def echo(request: pytest.FixtureRequest, server_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Echo]:
-    """The service with a route that says what it got, in a process of its own."""
-    folder, port = tmp_path_factory.mktemp("echo"), free_port()
-    (folder / "echo.py").write_text(ECHO)
-    variables = {"DATABASE_URL": server_dsn, "POOLKEEPER_DATABASE__MIGRATE_ON_START": "false", **SETTINGS}
-    command = ("uvicorn", "echo:app", "--app-dir", str(folder), "--port", str(port), *COMMANDS[request.param])
-    with running(*command, cwd=folder, **variables) as process:
-        answer(f"http://127.0.0.1:{port}/health/live", process)
-        yield Echo(request.param, port, folder / "output.txt")
-    assert "Traceback" not in (folder / "output.txt").read_text()
 
 
 def test_a_server_in_a_thread_has_the_services_protocol(server_dsn: str, tmp_path: Path) -> None:
@@ -198,8 +50,7 @@ def test_a_server_in_a_thread_has_the_services_protocol(server_dsn: str, tmp_pat
     (tmp_path / "echo.py").write_text(ECHO)
     (tmp_path / "threaded.py").write_text(IN_A_THREAD)
     port = free_port()
-    variables = {"DATABASE_URL": server_dsn, "POOLKEEPER_DATABASE__MIGRATE_ON_START": "false", **SETTINGS}
-    with running("python", str(tmp_path / "threaded.py"), str(port), cwd=tmp_path, **variables) as process:
+    with running("python", str(tmp_path / "threaded.py"), str(port), cwd=tmp_path, **variables(server_dsn)) as process:
         answer(f"http://127.0.0.1:{port}/health/live", process)
         threaded = Echo("a thread", port, tmp_path / "output.txt")
         got = threaded.ask(UPGRADES["HTTP/2"] + LENGTH + b"\r\n", INNER, CALLS, answers=2)
@@ -211,28 +62,14 @@ def test_below_another_application_a_body_behind_an_upgrade_is_refused(server_ds
     (tmp_path / "echo.py").write_text(ECHO)
     (tmp_path / "above.py").write_text(BELOW_ANOTHER)
     port = free_port()
-    variables = {"DATABASE_URL": server_dsn, "POOLKEEPER_DATABASE__MIGRATE_ON_START": "false", **SETTINGS}
     command = ("uvicorn", "above:parent", "--app-dir", str(tmp_path), "--port", str(port))
-    with running(*command, cwd=tmp_path, **variables) as process:
+    with running(*command, cwd=tmp_path, **variables(server_dsn)) as process:
         answer(f"http://127.0.0.1:{port}/below/health/live", process)
         below = Echo("below", port, tmp_path / "output.txt")
         head = UPGRADES["HTTP/2"].replace(b"/echo", b"/below/echo") + LENGTH + b"\r\n"
         got = below.ask(head, INNER.replace(b"/echo", b"/below/echo"), CALLS.replace(b"/calls", b"/below/calls"))
         assert [(reply.status, reply.headers["connection"]) for reply in got] == [(400, "close")]
         assert httpx.get(f"http://127.0.0.1:{port}/below/calls").json() == []
-
-
-UPGRADES = {
-    "HTTP/2": b"POST /echo"
-    + HOST
-    + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n",
-    "HTTP/2 on HTTP/1.0": b"POST /echo HTTP/1.0\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n",
-    "what nobody knows": b"PUT /echo" + HOST + b"Connection: keep-alive, upgrade\r\nUpgrade: what/7, ever\r\n",
-    "a websocket by POST": b"POST /echo" + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n",
-    "a websocket with a body": b"GET /echo" + HOST + b"Connection: Upgrade\r\nUpgrade: WebSocket\r\n",
-    "a websocket or HTTP/2": b"GET /echo" + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n",
-    "TLS": b"POST /echo" + HOST + b"Connection: Upgrade\r\nUpgrade: TLS/1.0\r\n",
-}
 
 
 @pytest.mark.parametrize("head", UPGRADES.values(), ids=UPGRADES)
@@ -362,116 +199,6 @@ def test_a_trailer_has_no_headers(echo: Echo, upgrade: bytes) -> None:
     echo.calls()
 
 
-TOO_MUCH = {
-    "headers": (431, b"GET /echo" + HOST + b"A: b\r\n" * 200 + b"\r\n"),
-    "of one header": (431, b"GET /echo" + HOST + b"A: " + b"b" * 60_000 + b"\r\n\r\n"),
-    "of one header's name": (431, b"GET /echo" + HOST + b"A" * 60_000 + b": b\r\n\r\n"),
-    "that does not end": (431, b"GET /echo" + HOST + b"A: " + b"b" * 2_000_000),
-    "of all headers": (431, b"GET /echo" + HOST + b"A: %b\r\n" % (b"b" * 1000) * 50 + b"\r\n"),
-    "of a URL": (414, b"GET /echo?" + b"a" * 10_000 + HOST + b"\r\n"),
-    "headers of a websocket": (
-        431,
-        b"GET /ws" + HOST + b"Connection: upgrade\r\nUpgrade: websocket\r\n" + b"A: b\r\n" * 200 + b"\r\n",
-    ),
-    "headers of an upgrade": (431, UPGRADES["HTTP/2"] + b"A: b\r\n" * 200 + b"Content-Length: 1\r\n\r\n1"),
-}
-
-
-@pytest.mark.parametrize(("status", "sent"), TOO_MUCH.values(), ids=TOO_MUCH)
-@pytest.mark.parametrize(
-    "behind",
-    [b"", b"POST /echo" + HOST + b"Content-Length: 2\r\n\r\nab", b"GET /echo" + HOST + b"\r\n"],
-    ids=["", "behind another", "behind one without a body"],
-)
-@pytest.mark.parametrize("packet", [10_000_000, 7000])
-def test_too_much_in_a_head_is_refused(echo: Echo, status: int, sent: bytes, behind: bytes, packet: int) -> None:
-    """With a problem that the client can read although it has not finished, and nothing is carried out."""
-    sent = behind + sent
-    got = echo.ask(*(sent[at : at + packet] for at in range(0, len(sent), packet)), pause=0.001)
-    assert [reply.status for reply in got] == [*([200] if behind else []), status]
-    assert got[-1].json()["status"] == status
-    assert re.fullmatch(r"(headers|URL): (more|larger|longer) than the \d+ (bytes )?allowed", got[-1].json()["detail"])
-    assert echo.calls() == ([behind.split()[0].decode()] if behind else [])
-
-
-def test_a_head_within_the_limits_is_read_in_any_number_of_packets(echo: Echo) -> None:
-    """Behind a body, too."""
-    large = b"GET /echo" + HOST + b"A: %b\r\n" % (b"b" * 500) * 50 + b"\r\n"
-    sent = b"POST /echo" + HOST + b"Content-Length: 100000\r\n\r\n" + b"a" * 100_000 + large * 3
-    for packet in (1000, 30_000, 10_000_000):
-        got = echo.ask(*(sent[at : at + packet] for at in range(0, len(sent), packet)), answers=4, pause=0.001)
-        assert [reply.status for reply in got] == [200] * 4, packet
-    echo.calls()
-
-
-@pytest.mark.parametrize(
-    "flood", [b"1;" + b"a" * 200_000, b"1\r\na\r\n0\r\nA: " + b"b" * 200_000], ids=["extension", "trailer"]
-)
-def test_what_is_around_a_body_is_bounded(echo: Echo, flood: bytes) -> None:
-    """A chunk's extension, and a trailer: nobody counts them as the body's bytes."""
-    (got,) = echo.ask(b"POST /echo" + HOST + b"Transfer-Encoding: chunked\r\n\r\n", flood)
-    assert got.status in {400, 431}
-    echo.calls()
-
-
-@pytest.mark.parametrize("before", [b"", CALLS], ids=["first", "second"])
-def test_a_head_that_dribbles_in_is_a_408(echo: Echo, before: bytes) -> None:
-    """The limit is for the whole head, and not for each packet."""
-    began = monotonic()
-    with closing(echo.connect()) as client:
-        client.sendall(before)
-        sleep(0.1)
-        client.sendall(b"GET /echo" + HOST + b"A: b")
-        client.settimeout(0.2)
-        said = b""
-        while monotonic() < began + 15:
-            try:
-                more = client.recv(65536)
-            except TimeoutError:
-                client.sendall(b"x")
-                continue
-            if not more:
-                break
-            said += more
-    *_, got = replies(said)
-    assert (got.status, got.json()["detail"]) == (408, "headers: did not arrive within 1 seconds")
-
-
-@pytest.mark.parametrize("sent", [b"", b"\r\n", CALLS], ids=["silent", "an empty line", "idle"])
-def test_an_idle_connection_is_closed_after_the_setting(echo: Echo, sent: bytes) -> None:
-    """Also one that has never asked anything, and without a word."""
-    if echo.name == "h11" and sent == b"\r\n":
-        pytest.skip("h11 refuses an empty line before a request")
-    with closing(echo.connect()) as client:
-        client.sendall(sent)
-        began = monotonic()
-        got = replies(_rest(client))
-        seconds = monotonic() - began
-    assert len(got) == (sent == CALLS)
-    assert 1.8 < seconds < 15
-
-
-def test_a_body_that_nobody_reads_does_not_keep_its_connection(echo: Echo) -> None:
-    """Its request was answered before the body came, which then dribbles in."""
-    with closing(echo.connect()) as client:
-        client.sendall(b"POST /early" + HOST + b"Content-Length: 1000000\r\n\r\n")
-        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
-        began = monotonic()
-        with suppress(ConnectionError):
-            while monotonic() < began + 15:
-                client.sendall(b"x")
-                sleep(0.1)
-        assert monotonic() < began + 10
-
-
-def test_a_request_behind_a_body_that_nobody_read_is_answered(echo: Echo) -> None:
-    """And the connection may be idle after it as after any."""
-    sent = b"POST /early" + HOST + LENGTH + b"\r\n"
-    got = echo.ask(sent, INNER, CALLS, answers=2)
-    assert [reply.status for reply in got] == [200, 200]
-    assert got[1].json() == []
-
-
 def test_garbage_behind_a_request_is_refused_after_its_answer(echo: Echo) -> None:
     """Each answer belongs to one request, in their order."""
     got = echo.ask(b"GET /wait" + HOST + b"\r\n" + CALLS + b"garbage\r\n\r\n")
@@ -496,7 +223,7 @@ def test_a_body_that_breaks_after_the_answer_began_cuts_it_off(echo: Echo) -> No
             said += client.recv(65536)
         client.sendall(b"zz\r\n")
         with suppress(ConnectionError):
-            said += _rest(client)
+            said += rest(client)
     assert said.count(b"HTTP/1.1 ") == 1
     assert not said.endswith(b"0\r\n\r\n")
 
