@@ -135,10 +135,14 @@ async def test_an_export_whose_connection_breaks_is_broken_off(
 
 
 async def _terminate_exports(container: Container) -> None:
+    """End the connections of transactions, which are idle or in the middle of a FETCH."""
     async with container.database().scope("terminate"):
-        await container.connection().execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction'"
-        )
+        terminated = await container.connection().fetch("""
+            SELECT pg_terminate_backend(pid)
+            FROM pg_stat_activity
+            WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()
+        """)
+    assert terminated
 
 
 async def test_a_reader_that_stalls_is_cut_off_at_the_limit(full: Container) -> None:
