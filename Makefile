@@ -58,7 +58,7 @@ image-test: .venv/development.stamp
 	$(BIN)/pytest -m image
 
 # A part of the suite that meets each library, the processes and the documents' console blocks.
-SMOKE := tests/test_tour.py tests/test_main.py::test_plain_uvicorn_works_by_itself_and_ends_with_its_database tests/cli/test_commands.py tests/settings/test_settings.py tests/web/test_problems.py tests/test_annotations.py \
+SMOKE := tests/test_tour.py tests/test_main.py::test_plain_uvicorn_works_by_itself_and_ends_with_its_database tests/test_main.py::test_a_terminal_that_closes_ends_the_service_with_its_database tests/cli/test_commands.py tests/settings/test_settings.py tests/web/test_problems.py tests/test_annotations.py \
 	tests/auth tests/users tests/items/test_router.py tests/database/test_connection.py tests/database/test_embedded.py tests/operations/documentation
 
 smoke: .venv/development.stamp

@@ -4,9 +4,11 @@ import errno
 import logging
 import multiprocessing
 import os
+import select
 import signal
 import sys
 import termios
+import threading
 
 from containers import Container
 from service.app import create_app
@@ -35,12 +37,32 @@ def _terminal_is_gone() -> bool:
     return False
 
 
+def _follow_terminal() -> None:
+    """Send this worker a SIGHUP when its terminal closes.
+
+    The kernel tells only the first process of a terminal, uvicorn's supervisor. That fails on Python 3.14 when it flushes
+    its output to the closed terminal, and then waits for its workers without an end.
+    """
+    terminals = select.poll()
+    streams = [stream for stream in range(3) if os.isatty(stream)]
+    for stream in streams:
+        terminals.register(stream, 0)  # a hangup is always reported
+
+    def wait() -> None:
+        if any(event & select.POLLHUP for _, event in terminals.poll()):
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    if streams:
+        threading.Thread(target=wait, name="terminal", daemon=True).start()
+
+
 logging.basicConfig(format="%(levelname)s:     %(message)s")  # uvicorn configures its own loggers only
 logging.getLogger("service").setLevel(logging.INFO)
 if multiprocessing.parent_process() is not None and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
     signal.signal(signal.SIGHUP, _end_all_workers)
     if _terminal_is_gone():  # the terminal was closed before the handler was set
         _end_all_workers()
+    _follow_terminal()
 
 try:
     container = Container()

@@ -74,6 +74,29 @@ def test_a_terminal_that_closes_ends_the_service_with_its_database(folder: Path,
     assert not _server_runs(folder)
 
 
+def test_a_worker_ends_with_its_terminal_although_its_supervisor_does_not(folder: Path) -> None:
+    """On Python 3.14 uvicorn's supervisor fails at its first output after the hangup, and then waits for its workers."""
+    port = free_port()
+    (folder / "supervisor.py").write_text(
+        textwrap.dedent(f"""
+            import multiprocessing, signal, uvicorn
+            def work():
+                uvicorn.run("service.main:app", port={port})
+            if __name__ == "__main__":
+                for number in (signal.SIGHUP, signal.SIGTERM):
+                    signal.signal(number, lambda *_: None)
+                worker = multiprocessing.get_context("spawn").Process(target=work)
+                worker.start()
+                worker.join()
+        """)
+    )
+    with in_a_terminal("python", "supervisor.py", cwd=folder) as (process, close):
+        assert answer(f"http://127.0.0.1:{port}/users/", process).json() == []
+        close()
+        wait_for_group(process)
+    assert not _server_runs(folder)
+
+
 def test_a_terminal_that_closes_ends_a_command_with_its_database(folder: Path) -> None:
     """A program that handles no SIGTERM ends as by Ctrl-C."""
     code = """
