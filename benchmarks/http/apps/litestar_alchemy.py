@@ -15,12 +15,12 @@ from advanced_alchemy.repository import SQLAlchemyAsyncRepository
 from advanced_alchemy.service import SQLAlchemyAsyncRepositoryService
 from litestar import Litestar, get, post
 from litestar.di import Provide
-from msgspec import Struct
 from sqlalchemy import BigInteger, DateTime, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from benchmarks.http.apps.settings import DSN, SIZE
+from benchmarks.http.apps.structs import Neighbours, NewRecord, Record
 
 
 class Row(CommonTableAttributes, AdvancedDeclarativeBase):
@@ -33,30 +33,6 @@ class Row(CommonTableAttributes, AdvancedDeclarativeBase):
     amount: Mapped[int]
     active: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
-
-
-class NewRecord(Struct):
-    name: str
-    email: str
-    city: str
-    amount: int
-    active: bool
-
-
-class Record(Struct):
-    id: int
-    name: str
-    email: str
-    city: str
-    amount: int
-    active: bool
-    created_at: datetime
-
-
-class Neighbours(Struct):
-    previous: Record | None
-    record: Record
-    next: Record | None
 
 
 class RecordService(SQLAlchemyAsyncRepositoryService[Row]):

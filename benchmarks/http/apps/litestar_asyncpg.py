@@ -3,39 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 
 import asyncpg
 from litestar import Litestar, get, post
 from litestar.datastructures import State
 from litestar.exceptions import NotFoundException
-from msgspec import Struct
 
 from benchmarks.http.apps.settings import CREATE, DSN, LIST, NEXT, PREVIOUS, READ, SIZE
-
-
-class NewRecord(Struct):
-    name: str
-    email: str
-    city: str
-    amount: int
-    active: bool
-
-
-class Record(Struct):
-    id: int
-    name: str
-    email: str
-    city: str
-    amount: int
-    active: bool
-    created_at: datetime
-
-
-class Neighbours(Struct):
-    previous: Record | None
-    record: Record
-    next: Record | None
+from benchmarks.http.apps.structs import Neighbours, NewRecord, Record
 
 
 @asynccontextmanager

@@ -11,7 +11,8 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.web.prepared.route import ERROR, NotPrepared, Prepared, Values
+from service.web.prepared.parameters import NotPrepared, Values
+from service.web.prepared.route import ERROR, Prepared
 
 Beginning = tuple[int, str]
 """How many slashes a path has, and what is between the first two."""
